@@ -1,0 +1,3 @@
+"""Grow specialist models without harming the generalist."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,168 @@
+"""Where things lie on disk, and how they get there whole.
+
+Everything that another process may read is written aside, flushed to the disk and renamed, so a reader sees the old
+bytes or the new ones, never a part. Knows nothing of what the bytes mean.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from speciate.errors import HomeNotWritable, StorageError
+
+
+def home() -> Path:
+    """`$SPECIATE_HOME`, else `~/.speciate`; not created here."""
+    return Path(os.environ.get("SPECIATE_HOME") or Path.home() / ".speciate").expanduser().absolute()
+
+
+def writable_folder(path: Path) -> Path:
+    """Create `path` where it is missing and prove, by writing a file, that it takes files.
+
+    Raises HomeNotWritable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"speciate")
+    except OSError as error:
+        raise HomeNotWritable(
+            f"cannot write to {str(path)!r}: {error.strerror or error}. "
+            "Set SPECIATE_HOME to a folder that you may write to, or use --out."
+        ) from error
+    return path
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a StorageError that names the place and the way out."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "the disk is full: free some space, then run again with --resume"
+        else:
+            advice = error.strerror or str(error)
+        raise StorageError(f"cannot write {str(path)!r}: {advice}") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, all or nothing. Raises StorageError."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(aside, 0o644)
+            os.replace(aside, path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace `path` by UTF-8 `content`, all or nothing. Raises StorageError."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by indented JSON with sorted keys, all or nothing. Raises StorageError."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`. Raises StorageError where it is damaged, FileNotFoundError where it is missing."""
+    try:
+        return json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StorageError(f"{str(path)!r} is damaged: {error}") from error
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace `path` by one JSON object a line, all or nothing. Raises StorageError."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of `path`. Raises StorageError naming the damaged line."""
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise StorageError(f"{str(path)!r}, line {number}, is damaged: {error}") from error
+    return rows
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte string of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 of bytes, as `sha256:<hex>`."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return digest(canonical_json(value))
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename survives a power cut."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def folder_published_whole(target: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; on success it becomes `target` in one rename, otherwise it is removed.
+
+    A `target` that exists already is left as it is: the caller names folders by their content. Raises StorageError.
+    """
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        with disk_errors(target):
+            yield aside
+            for path in sorted(aside.rglob("*")):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
+            for folder in [*(path for path in aside.rglob("*") if path.is_dir()), aside]:
+                sync_folder(folder)
+            os.chmod(aside, 0o755)
+            try:
+                os.rename(aside, target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+            sync_folder(target.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
