@@ -1,0 +1,348 @@
+"""Families of core Lean 4 theorems with random structure (no Mathlib), each with the proof that fits it.
+
+A family is a function from a random source to a `Theorem`. What varies is the structure (which facts are given, in
+which order and direction, how deep, which numbers), and the proof follows from it: a fixed one-line tactic does not
+solve a family, `linear` and `decidable` aside, which teach the choice of tactic. Whether a proof is right is for Lean
+to say, not for this module.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from speciate.niches.lean.theorems import Theorem
+
+Family = Callable[[Random], Theorem]
+
+PROPOSITIONS = tuple("abcdpqrsuvwxyz")
+VALUES = tuple("abcdkmnuvwxyz")
+PREDICATES = tuple("PQRSABCDEG")
+FUNCTIONS = ("f", "g", "fn", "acc", "step", "calc", "val", "go")
+
+LIST_NAMES = (("x", "y", "xs", "ys"), ("a", "b", "l", "m"), ("u", "v", "us", "vs"), ("k", "j", "ks", "js"))
+
+Tree = str | tuple["Tree", "Tree"]
+
+
+def hypotheses(rng: Random, facts: list[str]) -> tuple[list[str], list[str]]:
+    """Names for `facts` in a random order: the binders, and the name of each fact in the order given."""
+    order = list(range(len(facts)))
+    rng.shuffle(order)
+    names = [""] * len(facts)
+    for position, index in enumerate(order, 1):
+        names[index] = f"h{position}"
+    return [f"({names[index]} : {facts[index]})" for index in order], names
+
+
+def theorem(family: str, variables: str, binders: list[str], goal: str, proof: str, names: list[str]) -> Theorem:
+    """A theorem `t` whose binders are the variables and then the hypotheses."""
+    statement = " ".join(["theorem t", variables, *binders]).rstrip() + f" : {goal}"
+    return Theorem(family, statement, proof, tuple(names))
+
+
+def random_tree(rng: Random, leaves: list[str]) -> Tree:
+    """A random binary tree over `leaves` in their order."""
+    if len(leaves) == 1:
+        return leaves[0]
+    cut = rng.randint(1, len(leaves) - 1)
+    return random_tree(rng, leaves[:cut]), random_tree(rng, leaves[cut:])
+
+
+def show_tree(tree: Tree, top: bool = True) -> str:
+    """A tree as a conjunction with all its brackets."""
+    if isinstance(tree, str):
+        return tree
+    text = f"{show_tree(tree[0], False)} ∧ {show_tree(tree[1], False)}"
+    return text if top else f"({text})"
+
+
+def paths(tree: Tree, at: str) -> dict[str, str]:
+    """For each leaf, the projections that reach it from the term `at`."""
+    if isinstance(tree, str):
+        return {tree: at}
+    return paths(tree[0], at + ".1") | paths(tree[1], at + ".2")
+
+
+def build(tree: Tree, terms: dict[str, str]) -> str:
+    """The term that proves a conjunction, from terms for its leaves."""
+    return terms[tree] if isinstance(tree, str) else f"⟨{build(tree[0], terms)}, {build(tree[1], terms)}⟩"
+
+
+def conjunctions(rng: Random) -> Theorem:
+    """From a nested conjunction, and perhaps an implication, to another one."""
+    atoms = rng.sample(PROPOSITIONS, rng.randint(3, 5))
+    extra = atoms.pop() if rng.random() < 0.5 else None
+    given = random_tree(rng, atoms)
+    facts = [show_tree(given)]
+    if extra is not None:
+        source = rng.choice(atoms)
+        facts.append(f"{source} → {extra}")
+    binders, names = hypotheses(rng, facts)
+    terms = paths(given, names[0])
+    wanted = rng.sample(atoms, rng.randint(1, min(3, len(atoms))))
+    if extra is not None:
+        argument = terms[source]
+        terms[extra] = f"{names[1]} {argument}"
+        wanted[rng.randrange(len(wanted))] = extra
+    goal = random_tree(rng, wanted)
+    variables = rng.sample([*atoms, *([extra] if extra else [])], len(atoms) + (extra is not None))
+    return theorem(
+        "conjunctions",
+        f"({' '.join(variables)} : Prop)",
+        binders,
+        show_tree(goal),
+        f"exact {build(goal, terms)}",
+        [*variables, *names],
+    )
+
+
+def equalities(rng: Random) -> Theorem:
+    """A chain of equations, shuffled and partly turned round, used as rewrites in the right order."""
+    values = rng.sample(VALUES, rng.randint(3, 6))
+    turned = [rng.random() < 0.4 for _ in values[1:]]
+    links = list(zip(values, values[1:], strict=False))
+    facts = [f"{b} = {a}" if back else f"{a} = {b}" for (a, b), back in zip(links, turned, strict=True)]
+    binders, names = hypotheses(rng, facts)
+    steps = [f"← {name}" if back else name for name, back in zip(names, turned, strict=True)]
+    shown = rng.sample(values, len(values))
+    goal = f"{values[0]} = {values[-1]}"
+    return theorem(
+        "equalities", f"({' '.join(shown)} : Nat)", binders, goal, f"rw [{', '.join(steps)}]", [*values, *names]
+    )
+
+
+def linear(rng: Random) -> Theorem:
+    """Linear arithmetic over Nat or Int: the goal is a sum of the hypotheses with some slack."""
+    kind = rng.choice(("Nat", "Int"))
+    variables = rng.sample(VALUES, rng.randint(2, 3))
+    facts: list[str] = []
+    total = dict.fromkeys(variables, 0)
+    bound = 0
+    for _ in range(rng.randint(1, 2)):
+        left = {name: rng.randint(1, 4) for name in rng.sample(variables, rng.randint(1, len(variables)))}
+        right = rng.randint(1, 20)
+        facts.append(f"{linear_sum(left)} ≤ {right}")
+        weight = rng.randint(1, 2)
+        for name, factor in left.items():
+            total[name] += weight * factor
+        bound += weight * right
+    binders, names = hypotheses(rng, facts)
+    goal = f"{linear_sum({name: factor for name, factor in total.items() if factor})} ≤ {bound + rng.randint(0, 3)}"
+    return theorem("linear", f"({' '.join(variables)} : {kind})", binders, goal, "omega", [*variables, *names])
+
+
+def linear_sum(factors: dict[str, int]) -> str:
+    """`2 * x + y`."""
+    return " + ".join(name if factor == 1 else f"{factor} * {name}" for name, factor in factors.items())
+
+
+def decidable(rng: Random) -> Theorem:
+    """A closed statement about small numbers that computation decides."""
+    parts = [true_fact(rng) for _ in range(rng.randint(2, 3))]
+    text = parts[0]
+    for part in parts[1:]:
+        word = rng.choice(("∧", "∨"))
+        other = part if word == "∧" or rng.random() < 0.5 else false_fact(rng)
+        text = f"({text}) {word} {other}" if rng.random() < 0.5 else f"{other} {word} ({text})"
+    return theorem("decidable", "", [], text, "decide", [])
+
+
+def true_fact(rng: Random) -> str:
+    """A true comparison, divisibility or negation of a false one."""
+    a, b = rng.randint(2, 9), rng.randint(2, 9)
+    if rng.random() < 0.35:
+        return f"¬ {false_fact(rng)}"
+    return rng.choice((f"{a} ∣ {a * b}", f"{a * b} % {a} = 0", f"{a} < {a + b}", f"{a + b} ≠ {a}", f"{a} ≤ {a * b}"))
+
+
+def false_fact(rng: Random) -> str:
+    """A false comparison or divisibility; needs no brackets under a negation."""
+    a, b = rng.randint(3, 9), rng.randint(2, 9)
+    return rng.choice((f"{a} ∣ {a * b + rng.randint(1, a - 1)}", f"({a + b} < {a})", f"({a} = {a + b})"))
+
+
+def induction(rng: Random) -> Theorem:
+    """A recursive function on Nat and what it computes or is bounded by."""
+    name, n = rng.choice(FUNCTIONS), rng.choice(VALUES[4:])
+    start, step = rng.randint(0, 19), rng.randint(1, 12)
+    preamble = f"def {name} : Nat → Nat\n  | 0 => {start}\n  | {n} + 1 => {name} {n} + {step}"
+    product, shifted = f"{step} * {n}" if step > 1 else n, f" + {start}" if start else ""
+    low, more = rng.randint(0, start), rng.randint(1, 9)
+    goal = rng.choice(
+        (
+            f"{name} {n} = {product}{shifted}",
+            f"{low} ≤ {name} {n}",
+            f"{name} {n} + {more} = {product} + {start + more}",
+            f"{product} ≤ {name} {n}",
+        )
+    )
+    proof = f"induction {n} with\n| zero => simp [{name}]\n| succ {n} ih => simp only [{name}]; omega"
+    return Theorem("induction", f"theorem t ({n} : Nat) : {goal}", proof, (name, n), preamble)
+
+
+def lists(rng: Random) -> Theorem:
+    """A recursive function on lists: what it makes of an append, or of a list with known first elements."""
+    name = rng.choice(FUNCTIONS)
+    x, y, xs, ys = rng.choice(LIST_NAMES)
+    factor, step = rng.randint(0, 9), rng.randint(1, 12)
+    head = {0: "", 1: f"{x} + "}.get(factor, f"{factor} * {x} + ")
+    tail = f" + {step}" if factor == 0 or rng.random() < 0.5 else ""
+    bound = x if factor else "_"
+    preamble = f"def {name} : List Nat → Nat\n  | [] => 0\n  | {bound} :: {xs} => {head}{name} {xs}{tail}"
+    names = (name, x, y, xs, ys)
+    if rng.random() < 0.5:
+        statement = f"theorem t ({xs} {ys} : List Nat) : {name} ({xs} ++ {ys}) = {name} {xs} + {name} {ys}"
+        proof = (
+            f"induction {xs} with\n| nil => simp [{name}]\n"
+            f"| cons {x} {xs} ih => simp only [List.cons_append, {name}, ih]; omega"
+        )
+        return Theorem("lists", statement, proof, names, preamble)
+    shown = [x, y] if rng.random() < 0.5 else [x]
+    value = f"{name} {xs}"
+    for element in reversed(shown):
+        value = {0: "", 1: f"{element} + "}.get(factor, f"{factor} * {element} + ") + f"({value}{tail})"
+    more = rng.randint(1, 9)
+    statement = (
+        f"theorem t ({' '.join(shown)} : Nat) ({xs} : List Nat) : "
+        f"{name} ({' :: '.join([*shown, xs])}) + {more} = {more} + ({value})"
+    )
+    return Theorem("lists", statement, f"simp only [{name}]; omega", names, preamble)
+
+
+def quantifiers(rng: Random) -> Theorem:
+    """Predicates that imply one another in a chain, from an existing element or for every element."""
+    kind = rng.choice(("Nat", "Int", "Bool", "String"))
+    predicates = rng.sample(PREDICATES, rng.randint(2, 4))
+    x, w = rng.sample(VALUES[4:], 2)
+    links = list(zip(predicates, predicates[1:], strict=False))
+    facts = [f"∀ {x}, {a} {x} → {b} {x}" for a, b in links]
+    exists = rng.random() < 0.6
+    others = [name for name in PREDICATES if name not in predicates]
+    side = rng.choice(others) if exists and rng.random() < 0.6 else None
+    if exists:
+        start = [f"{predicates[0]} {x}"] + ([f"{side} {x}"] if side else [])
+        turned = side is not None and rng.random() < 0.5
+        start = start[::-1] if turned else start
+        facts.append(f"∃ {x}, {' ∧ '.join(start)}")
+    binders, names = hypotheses(rng, facts)
+    term = "hp"
+    for name in names[: len(links)]:
+        term = f"{name} {w} {term}" if term == "hp" else f"{name} {w} ({term})"
+    shown = rng.sample([*predicates, *([side] if side else [])], len(predicates) + (side is not None))
+    variables = f"({' '.join(shown)} : {kind} → Prop)"
+    chosen = [*shown, *names, x]
+    if not exists:
+        goal = f"∀ {x}, {predicates[0]} {x} → {predicates[-1]} {x}"
+        return theorem("quantifiers", variables, binders, goal, f"intro {w} hp\nexact {term}", chosen)
+    taken = ["hp"] + (["hs"] if side else [])
+    taken = taken[::-1] if turned else taken
+    goal_parts, goal_terms = [f"{predicates[-1]} {x}"], [term]
+    if side and rng.random() < 0.7:
+        goal_parts.append(f"{side} {x}")
+        goal_terms.append("hs")
+        if rng.random() < 0.5:
+            goal_parts.reverse()
+            goal_terms.reverse()
+    goal = f"∃ {x}, {' ∧ '.join(goal_parts)}"
+    proof = f"obtain ⟨{', '.join([w, *taken])}⟩ := {names[-1]}\nexact ⟨{', '.join([w, *goal_terms])}⟩"
+    return theorem("quantifiers", variables, binders, goal, proof, chosen)
+
+
+def case_splits(rng: Random) -> Theorem:
+    """A disjunction whose every case leads to the goal, by no, one or two implications."""
+    atoms = rng.sample(PROPOSITIONS, 8)
+    goal, spare = atoms.pop(), atoms
+    cases: list[str] = []
+    facts: list[str] = []
+    routes: list[list[int]] = []
+    for _ in range(rng.randint(2, 3)):
+        steps = rng.choice((0, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 2))
+        stops = [spare.pop() for _ in range(steps)] + [goal]
+        cases.append(stops[0])
+        routes.append(list(range(len(facts), len(facts) + steps)))
+        facts.extend(f"{a} → {b}" for a, b in zip(stops, stops[1:], strict=False))
+    binders, names = hypotheses(rng, [*facts, " ∨ ".join(cases)])
+    lines = [f"rcases {names[-1]} with {' | '.join(['h'] * len(cases))}"]
+    for route in routes:
+        term = "h"
+        for index in route:
+            term = f"{names[index]} {term}" if term == "h" else f"{names[index]} ({term})"
+        lines.append(f"· exact {term}")
+    used = [atom for atom in PROPOSITIONS if any(atom in fact.split() for fact in [*facts, *cases, goal])]
+    variables = rng.sample(used, len(used))
+    return theorem(
+        "case_splits", f"({' '.join(variables)} : Prop)", binders, goal, "\n".join(lines), [*variables, *names]
+    )
+
+
+def witnesses(rng: Random) -> Theorem:
+    """A number that must be found, then checked."""
+    x = rng.choice(VALUES)
+    value, factor, shift = rng.randint(1, 30), rng.randint(2, 9), rng.randint(1, 30)
+    goal = rng.choice(
+        (
+            f"{x} + {shift} = {value + shift}",
+            f"{shift} + {x} = {shift + value}",
+            f"{factor} * {x} = {factor * value}",
+            f"{factor} * {x} + {shift} = {factor * value + shift}",
+            f"{value - 1} < {x} ∧ {x} < {value + 1}",
+        )
+    )
+    return Theorem("witnesses", f"theorem t : ∃ {x} : Nat, {goal}", f"exact ⟨{value}, by decide⟩", (x,))
+
+
+def implications(rng: Random) -> Theorem:
+    """A chain of implications from a given fact to the goal, one of them perhaps a negation."""
+    atoms = rng.sample(PROPOSITIONS, rng.randint(3, 5))
+    links = list(zip(atoms, atoms[1:], strict=False))
+    facts = [f"{a} → {b}" for a, b in links] + [atoms[0]]
+    negated = rng.random() < 0.3
+    goal = "False" if negated else atoms[-1]
+    if negated:
+        facts.append(f"¬ {atoms[-1]}")
+    binders, names = hypotheses(rng, facts)
+    term = names[len(links)]
+    for depth, name in enumerate(names[: len(links)]):
+        term = f"{name} ({term})" if depth else f"{name} {term}"
+    if negated:
+        term = f"{names[-1]} ({term})"
+    variables = rng.sample(atoms, len(atoms))
+    return theorem(
+        "implications", f"({' '.join(variables)} : Prop)", binders, goal, f"exact {term}", [*variables, *names]
+    )
+
+
+def equivalences(rng: Random) -> Theorem:
+    """An equivalence from implications both ways, direct or by an intermediate proposition."""
+    atoms = rng.sample(PROPOSITIONS, 4)
+    there = atoms[: rng.randint(2, 3)]
+    back = [there[-1], *([atoms[3]] if rng.random() < 0.4 else []), there[0]]
+    links = [*zip(there, there[1:], strict=False), *zip(back, back[1:], strict=False)]
+    binders, names = hypotheses(rng, [f"{a} → {b}" for a, b in links])
+    terms: list[str] = []
+    for route in (names[: len(there) - 1], names[len(there) - 1 :]):
+        terms.append(route[0] if len(route) == 1 else f"fun h => {route[1]} ({route[0]} h)")
+    used = sorted({atom for link in links for atom in link})
+    variables = rng.sample(used, len(used))
+    return theorem(
+        "equivalences",
+        f"({' '.join(variables)} : Prop)",
+        binders,
+        f"{there[0]} ↔ {there[-1]}",
+        f"exact ⟨{', '.join(terms)}⟩",
+        [*variables, *names],
+    )
+
+
+FAMILIES: dict[str, Family] = {
+    "conjunctions": conjunctions,
+    "equalities": equalities,
+    "linear": linear,
+    "decidable": decidable,
+    "induction": induction,
+    "lists": lists,
+    "quantifiers": quantifiers,
+    "case_splits": case_splits,
+    "witnesses": witnesses,
+    "implications": implications,
+    "equivalences": equivalences,
+}
