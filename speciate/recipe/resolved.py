@@ -1,0 +1,71 @@
+"""A recipe as plain values: written out in full, named by its content, compared, described to an editor."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from ruamel.yaml import YAML
+
+from speciate import storage
+from speciate.recipe.base import BaseRecipe
+from speciate.recipe.species import Recipe
+
+
+def resolve(recipe: Recipe | BaseRecipe) -> dict[str, Any]:
+    """The whole recipe as JSON values, every default filled in; the same schema reads it back."""
+    return recipe.model_dump(mode="json")
+
+
+def recipe_digest(recipe: Recipe | BaseRecipe) -> str:
+    """What names a recipe by its content: comments, order and spelt-out defaults do not count."""
+    return storage.digest_json(resolve(recipe))
+
+
+def write_resolved(recipe: Recipe | BaseRecipe, path: Path) -> None:
+    """Write the whole recipe, defaults filled in, as a recipe file. Raises StorageError."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
+    yaml.width = 120
+    text = io.StringIO()
+    yaml.dump(resolve(recipe), text)
+    storage.write_text(path, text.getvalue())
+
+
+def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Where two resolved recipes differ, as `train.lora.r: 8 -> 16`; a list is compared as a whole."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    return [
+        f"{key}: {_shown(old, key)} -> {_shown(new, key)}"
+        for key in [*old, *(key for key in new if key not in old)]
+        if key not in old or key not in new or old[key] != new[key]
+    ]
+
+
+def _leaves(section: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for key, value in section.items():
+        leaves += _leaves(value, f"{path}{key}.") if isinstance(value, Mapping) else [(f"{path}{key}", value)]
+    return leaves
+
+
+def _shown(leaves: Mapping[str, Any], key: str) -> str:
+    return storage.canonical_json(leaves[key]).decode() if key in leaves else "(absent)"
+
+
+def json_schema() -> dict[str, Any]:
+    """One JSON Schema for editors: `base` is a section in the recipe of a species, and a name in that of a base."""
+    _, definitions = TypeAdapter.json_schemas(
+        [("recipe", "validation", TypeAdapter(Recipe)), ("base", "validation", TypeAdapter(BaseRecipe))]
+    )
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "title": "speciate recipe",
+        "if": {"properties": {"base": {"type": "string"}}, "required": ["base"]},
+        "then": {"$ref": "#/$defs/BaseRecipe"},
+        "else": {"$ref": "#/$defs/Recipe"},
+        **definitions,
+    }

@@ -1,0 +1,200 @@
+"""The recipe of a species: base, niche, data, training, guard, evals and gates.
+
+A rule that spans two fields is checked where the later one stands, so that its problem has a line. Knows nothing of
+the families that a niche has, nor of what a base can do.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationInfo, field_validator
+
+from speciate.recipe.fields import (
+    BelowOne,
+    Count,
+    CountFromZero,
+    Fraction,
+    Name,
+    Names,
+    Positive,
+    Section,
+    Seed,
+    Slug,
+)
+
+Targets = Annotated[
+    Annotated[Literal["all-linear"], Tag("word")] | Annotated[Names, Field(min_length=1), Tag("list")],
+    Discriminator(
+        lambda value: "word" if value == "all-linear" else "list" if isinstance(value, list | tuple) else None,
+        custom_error_type="targets",
+        custom_error_message="must be all-linear or a list of module names",
+    ),
+]
+
+
+class Base(Section):
+    """The frozen model that the species grows on; it is never written to."""
+
+    model: Name
+    """A folder with weights (looked up here, then beside the recipe and in the folders above it), or a hub name."""
+    revision: Name | None = None
+    """Branch, tag or commit of a hub model; null takes its default branch."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the base's weights in memory; auto keeps the one that they are stored in."""
+    quantization: Literal["none", "nf4"] = "none"
+    """nf4 keeps the base in 4 bits while the adapter trains on it (QLoRA)."""
+
+
+class Niche(Section):
+    """The domain: its tasks, and a verifier that says right or wrong without a model."""
+
+    name: Literal["lean"]
+    """The niche."""
+    families: Annotated[Names, Field(min_length=1)] | None = None
+    """Families of tasks to train on; null takes all of the niche that are not held out."""
+    held_out: Names = ()
+    """Families that are never trained on; what the species can do there is reported as transfer."""
+
+    @field_validator("families", "held_out")
+    @classmethod
+    def _names_each_family_once(cls, families: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return families and _distinct(families)
+
+    @field_validator("held_out")
+    @classmethod
+    def _holds_out_what_is_not_trained_on(cls, held_out: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        both = sorted(set(held_out) & set(info.data.get("families") or ()))
+        if both:
+            raise ValueError(f"holds out {', '.join(map(repr, both))}, which niche.families trains on")
+        return held_out
+
+
+class Data(Section):
+    """How many rows and items are drawn."""
+
+    train_items: Count = 3000
+    """Rows of the niche to train on, each with an answer that the verifier accepted."""
+    dev_items: CountFromZero = 100
+    """Items of the trained families to choose settings with; no reported figure comes from them."""
+    test_items: Count = 400
+    """Items of the trained families that the gain is measured on, split evenly over the families."""
+    held_out_items: CountFromZero = 100
+    """Items of the held-out families, split evenly over them."""
+
+
+class Lora(Section):
+    """The adapter."""
+
+    r: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank."""
+    alpha: Positive = 32
+    """Scale: the update is multiplied by alpha/r, or by alpha/sqrt(r) with rslora."""
+    dropout: BelowOne = 0.0
+    """Fraction of the adapter's inputs dropped in training."""
+    targets: Targets = "all-linear"
+    """Modules to adapt: all-linear, or a list of module names, each of which must exist in the base."""
+    rslora: bool = False
+    """Scale by alpha/sqrt(r), which keeps high ranks learning."""
+
+
+class Train(Section):
+    """How the adapter is trained."""
+
+    method: Literal["sft"] = "sft"
+    """sft: supervised, with the loss on the answers only."""
+    epochs: Annotated[float, Field(gt=0, le=10_000)] = 8.0
+    """Passes over the training rows; a fraction is allowed."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    """Rows that go through the model at a time."""
+    gradient_accumulation: Annotated[int, Field(ge=1, le=65_536)] = 1
+    """Batches that make one step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Highest learning rate of the schedule."""
+    warmup: BelowOne = 0.05
+    """Fraction of the steps in which the learning rate rises from zero."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
+    weight_decay: Fraction = 0.0
+    """Decoupled weight decay (AdamW)."""
+    max_grad_norm: Positive = 1.0
+    """A gradient longer than this is scaled down to it."""
+    max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 512
+    """Tokens of the longest row; a longer one is an error, never cut."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the computation; auto takes bfloat16 where the hardware has it."""
+    checkpoint_every: Count = 50
+    """Steps between two checkpoints, from which --resume continues."""
+    lora: Lora = Field(default_factory=Lora)
+    """The adapter."""
+
+
+class Guard(Section):
+    """What protects the base's other skills while the adapter trains."""
+
+    replay: Annotated[float, Field(ge=0, le=0.9)] = 0.2
+    """Fraction of the training rows that come from the base's general skills."""
+
+
+class Evals(Section):
+    """How base and adapter are measured, both on the same items."""
+
+    suite: Slug = "general-tiny"
+    """Suite of general skills: the file evals/suites/<name>.yaml."""
+    general_items: Count = 100
+    """Items for each general skill."""
+    max_new_tokens: Annotated[int, Field(ge=1, le=131_072)] = 160
+    """Tokens after which an answer is ended."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
+    """Items that are answered at a time."""
+
+
+class Gates(Section):
+    """What decides the verdict; bounds are compared with one-sided 95% confidence bounds."""
+
+    min_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """The gain on the niche must be above this: 0.45 is 45 points."""
+    max_forgetting: Fraction = 0.05
+    """The loss on the general suite must be below this: 0.05 is 5 points."""
+
+
+class Recipe(Section):
+    """How to grow one species: base, niche, data, training, guard, evals and gates."""
+
+    species: Slug
+    """Name of the species; its versions in the registry share it."""
+    description: Annotated[str, StringConstraints(max_length=2000)] = ""
+    """What the species is for, for its card."""
+    seed: Seed = 0
+    """Everything random is drawn from it."""
+    base: Base
+    """The frozen model that the species grows on."""
+    niche: Niche
+    """The domain."""
+    data: Data = Field(default_factory=Data)
+    """How many rows and items are drawn."""
+    train: Train = Field(default_factory=Train)
+    """How the adapter is trained."""
+    guard: Guard = Field(default_factory=Guard)
+    """What protects the base's other skills."""
+    evals: Evals = Field(default_factory=Evals)
+    """How base and adapter are measured."""
+    gates: Gates = Field(default_factory=Gates)
+    """What decides the verdict."""
+
+    @field_validator("data")
+    @classmethod
+    def _every_family_gets_an_item(cls, data: Data, info: ValidationInfo) -> Data:
+        niche: Niche | None = info.data.get("niche")
+        if niche and len(niche.families or ()) > data.test_items:
+            raise ValueError(f"test_items is {data.test_items}, fewer than the {len(niche.families or ())} families")
+        if niche and len(niche.held_out) > data.held_out_items:
+            raise ValueError(
+                f"held_out_items is {data.held_out_items}, fewer than the {len(niche.held_out)} held-out families"
+            )
+        return data
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"names {', '.join(map(repr, repeated))} more than once")
+    return names
