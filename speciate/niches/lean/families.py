@@ -16,7 +16,7 @@ Family = Callable[[Random], Theorem]
 PROPOSITIONS = tuple("abcdpqrsuvwxyz")
 VALUES = tuple("abcdkmnuvwxyz")
 PREDICATES = tuple("PQRSABCDEG")
-FUNCTIONS = ("f", "g", "fn", "acc", "step", "calc", "val", "go")
+FUNCTIONS = ("f", "g", "fn", "acc", "step", "tot", "val", "go")
 
 LIST_NAMES = (("x", "y", "xs", "ys"), ("a", "b", "l", "m"), ("u", "v", "us", "vs"), ("k", "j", "ks", "js"))
 

@@ -1,0 +1,1 @@
+"""Where all parts meet: a recipe becomes data, a trained adapter, evidence, a verdict and a registry entry."""
