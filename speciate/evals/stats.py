@@ -1,0 +1,257 @@
+"""Paired statistics: is the adapter better on its niche, and did it lose anything elsewhere.
+
+Pure functions of scores. Always paired: the n-th score of the base and of the adapter belong to the same item, so the
+difficulty of the items cancels (Miller 2024, arXiv 2411.00640, section 4). A score is in [0, 1] and 1.0 is right. All
+means are over items (micro): a family counts by its number of items. `families` and `clusters` are those of
+`intervals.paired_bootstrap`. Numbers speak of this adapter, not of its recipe: the luck of the seed is not in them.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from statistics import NormalDist
+from typing import Literal
+
+from scipy.special import bdtr
+
+from speciate.evals.intervals import Interval, Scores, Unit, bootstrap, paired_bootstrap, quantile, units_of, wilson
+from speciate.records import Estimate, FamilyScore, Forgetting, GateResult, Nats, Outcome
+
+ONE_SIDED = 0.90
+"""The ends of a two-sided 90% interval are the one-sided 95% bounds."""
+POWER = 0.80
+MOST_ITEMS = 1_000_000
+"""A larger number of items is no advice: `n_to_decide` is None then."""
+
+
+def mcnemar(right_to_wrong: int, wrong_to_right: int) -> float:
+    """Exact two-sided p-value that both directions of change are equally likely (McNemar 1947; exact binomial form).
+
+    Without a change nothing speaks against it: 1.0. Blind to clusters, so with clusters it is too small.
+    """
+    if min(right_to_wrong, wrong_to_right) < 0:
+        raise ValueError(f"counts below zero: {right_to_wrong} right to wrong, {wrong_to_right} wrong to right")
+    changed = right_to_wrong + wrong_to_right
+    return min(1.0, 2 * float(bdtr(min(right_to_wrong, wrong_to_right), changed, 0.5))) if changed else 1.0
+
+
+def changes(base: Scores, adapter: Scores) -> tuple[int, int]:
+    """(right to wrong, wrong to right), where right is a score of 1.0 and everything below it is wrong."""
+    pairs = [(old >= 1.0, new >= 1.0) for old, new in zip(base, adapter, strict=True)]
+    return pairs.count((True, False)), pairs.count((False, True))
+
+
+def paired_estimate(
+    base: Scores,
+    adapter: Scores,
+    families: Sequence[str],
+    metric: str,
+    seed: int = 0,
+    *,
+    clusters: Sequence[str] | None = None,
+) -> Estimate:
+    """The mean difference, adapter minus base, with its interval and the counts of changed items."""
+    interval = paired_bootstrap(base, adapter, families, clusters=clusters, seed=seed)
+    right_to_wrong, wrong_to_right = changes(base, adapter)
+    return Estimate(
+        metric=metric,
+        base=_mean(base),
+        adapter=_mean(adapter),
+        delta=_difference(base, adapter),
+        ci95=interval,
+        n=len(base),
+        right_to_wrong=right_to_wrong,
+        wrong_to_right=wrong_to_right,
+        p_mcnemar=mcnemar(right_to_wrong, wrong_to_right),
+    )
+
+
+def forgetting(
+    base: Scores,
+    adapter: Scores,
+    families: Sequence[str],
+    metric: str,
+    seed: int = 0,
+    *,
+    clusters: Sequence[str] | None = None,
+    nats: Nats | None = None,
+) -> Forgetting:
+    """The mean loss, base minus adapter, over the items of the general suite, and its upper one-sided 95% bound."""
+    loss = paired_bootstrap(adapter, base, families, clusters=clusters, seed=seed)
+    upper = paired_bootstrap(adapter, base, families, level=ONE_SIDED, clusters=clusters, seed=seed)[1]
+    right_to_wrong, wrong_to_right = changes(base, adapter)
+    return Forgetting(
+        metric=metric,
+        base=_mean(base),
+        adapter=_mean(adapter),
+        delta=_difference(adapter, base),
+        ci95=loss,
+        ci95_upper=upper,
+        n=len(base),
+        right_to_wrong=right_to_wrong,
+        wrong_to_right=wrong_to_right,
+        p_mcnemar=mcnemar(right_to_wrong, wrong_to_right),
+        nats=nats,
+    )
+
+
+def nats_difference(base_losses: Scores, adapter_losses: Scores, tokens: Sequence[int], seed: int = 0) -> Nats:
+    """Rise of the loss on a fixed text, adapter minus base, each document weighted by its tokens.
+
+    A loss is the mean over one document in nats per token, and `tokens` says over how many it was taken. Whole
+    documents are drawn again, since the tokens of one are not independent. A loss has no upper limit, so there is no
+    widest interval to fall back on: fewer than two documents raise ValueError, and an equal rise in every document
+    gives an interval without width, which says no more than that these documents agree.
+    """
+    if not len(base_losses) == len(adapter_losses) == len(tokens):
+        counts = f"{len(base_losses)} of the base, {len(adapter_losses)} of the adapter, {len(tokens)} token counts"
+        raise ValueError(f"the losses are not paired: {counts}")
+    if len(tokens) < 2:
+        raise ValueError(f"n = {len(tokens)}: an interval of the loss needs at least 2 documents")
+    if min(tokens) < 1 or not all(map(math.isfinite, [*base_losses, *adapter_losses])):
+        raise ValueError("every document needs at least one token and a finite loss")
+    rows = list(zip(base_losses, adapter_losses, tokens, strict=True))
+    total = sum(tokens)
+    delta = math.fsum((new - old) * count for old, new, count in rows) / total
+    low, high = bootstrap([[Unit("", (new - old) * count, count) for old, new, count in rows]], 0.95, seed)
+    return Nats(
+        base=math.fsum(old * count for old, _, count in rows) / total,
+        adapter=math.fsum(new * count for _, new, count in rows) / total,
+        delta=delta,
+        ci95=(min(low, delta), max(high, delta)),
+        tokens=total,
+        documents=len(rows),
+    )
+
+
+def family_scores(
+    base: Scores, adapter: Scores, families: Sequence[str], held_out: Collection[str] = ()
+) -> list[FamilyScore]:
+    """Right answers of base and adapter in each family, by name, with Wilson intervals."""
+    rows = list(zip(base, adapter, families, strict=True))
+    scores: list[FamilyScore] = []
+    for family in sorted(set(families)):
+        old = [before >= 1.0 for before, _, name in rows if name == family]
+        new = [after >= 1.0 for _, after, name in rows if name == family]
+        scores.append(
+            FamilyScore(
+                family=family,
+                n=len(old),
+                base_right=sum(old),
+                adapter_right=sum(new),
+                base_ci95=wilson(sum(old), len(old)),
+                adapter_ci95=wilson(sum(new), len(new)),
+                held_out=family in held_out,
+            )
+        )
+    return scores
+
+
+def non_inferiority(loss: Interval, margin: float) -> Outcome:
+    """Whether a loss is below the margin, from its two-sided 90% interval, that is two one-sided 95% bounds.
+
+    `passed` means proved: the upper bound is below the margin. A loss that is merely not significant proves nothing.
+    """
+    low, high = loss
+    return "passed" if high < margin else "failed" if low > margin else "undecided"
+
+
+def gain_gate(
+    base: Scores,
+    adapter: Scores,
+    families: Sequence[str],
+    min_gain: float,
+    seed: int = 0,
+    *,
+    clusters: Sequence[str] | None = None,
+) -> GateResult:
+    """Passed where the lower one-sided 95% bound of the gain is `min_gain` or more, failed where the upper is less."""
+    interval = paired_bootstrap(base, adapter, families, level=ONE_SIDED, clusters=clusters, seed=seed)
+    low, high = interval
+    outcome: Outcome = "passed" if low >= min_gain else "failed" if high < min_gain else "undecided"
+    needed = items_to_decide(base, adapter, families, min_gain, clusters=clusters)
+    return _gate("min_gain", min_gain, _difference(base, adapter), interval, outcome, len(base), needed)
+
+
+def forgetting_gate(
+    base: Scores,
+    adapter: Scores,
+    families: Sequence[str],
+    max_forgetting: float,
+    seed: int = 0,
+    *,
+    clusters: Sequence[str] | None = None,
+) -> GateResult:
+    """Passed where the upper one-sided 95% bound of the loss is below the bound, failed where the lower is above it."""
+    interval = paired_bootstrap(adapter, base, families, level=ONE_SIDED, clusters=clusters, seed=seed)
+    outcome = non_inferiority(interval, max_forgetting)
+    needed = items_to_decide(adapter, base, families, max_forgetting, clusters=clusters)
+    return _gate("max_forgetting", max_forgetting, _difference(adapter, base), interval, outcome, len(base), needed)
+
+
+def verdict_of(gates: Iterable[GateResult]) -> Outcome:
+    """`failed` if a gate failed, else `undecided` if one is, else `passed`: without gates nothing was asked for."""
+    outcomes = {gate.outcome for gate in gates}
+    return "failed" if "failed" in outcomes else "undecided" if "undecided" in outcomes else "passed"
+
+
+def items_to_decide(
+    base: Scores,
+    adapter: Scores,
+    families: Sequence[str],
+    bound: float,
+    *,
+    clusters: Sequence[str] | None = None,
+) -> int | None:
+    """Items that would tell the difference from `bound` with 80% power at one-sided 5%, if it is what was observed.
+
+    n = (z_a + z_b)^2 (p - d^2) / (d - bound)^2, where d is the mean difference and p the mean squared difference of
+    the units; for right and wrong p is the share that changed (Miller 2024, section 5). A change not yet seen is
+    allowed for by one unit in n + 2. None where d is the bound, or more than `MOST_ITEMS` would be needed.
+    """
+    units = units_of(base, adapter, families, clusters)
+    delta = _difference(base, adapter)
+    squares = math.fsum(unit.size * unit.mean**2 for unit in units) / len(base)
+    variance = max(squares - delta * delta, 1 / (len(units) + 2))
+    factor = (quantile(ONE_SIDED) + NormalDist().inv_cdf(POWER)) ** 2 * variance * len(base) / len(units)
+    if factor >= MOST_ITEMS * (delta - bound) ** 2:
+        return None
+    return max(math.ceil(factor / (delta - bound) ** 2), len(base) + 1)
+
+
+def _gate(
+    gate: Literal["min_gain", "max_forgetting"],
+    bound: float,
+    observed: float,
+    interval: Interval,
+    outcome: Outcome,
+    n: int,
+    needed: int | None,
+) -> GateResult:
+    noun, asked = ("gain", "at least") if gate == "min_gain" else ("forgetting", "below")
+    low, high = (100 * end for end in interval)
+    text = f"{noun} {100 * observed:+.1f} points, between {low:+.1f} and {high:+.1f} (90% interval, {n:,} items)"
+    text += f"; asked: {asked} {100 * bound:.4g}"
+    if outcome == "undecided":
+        text += (
+            f"; about {needed:,} items would decide"
+            if needed
+            else "; too close to the bound to be decided by more items"
+        )
+    return GateResult(
+        gate=gate,
+        bound=bound,
+        observed=observed,
+        interval=interval,
+        outcome=outcome,
+        n=n,
+        n_to_decide=needed if outcome == "undecided" else None,
+        explanation=text,
+    )
+
+
+def _mean(scores: Scores) -> float:
+    return math.fsum(scores) / len(scores)
+
+
+def _difference(base: Scores, adapter: Scores) -> float:
+    return math.fsum(new - old for old, new in zip(base, adapter, strict=True)) / len(base)
