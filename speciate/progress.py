@@ -43,6 +43,28 @@ def progress_on(stream: TextIO) -> Progress:
     return Bars(stream) if redraws else Lines(stream)
 
 
+@contextlib.contextmanager
+def counted_bytes(progress: Progress, name: str) -> Generator[Callable[[int, int], None]]:
+    """A callback that takes the bytes done and the bytes expected, and shows them as a phase of megabytes.
+
+    The phase opens with the first bytes and closes with the last, so nothing is shown where nothing is fetched.
+    """
+    with contextlib.ExitStack() as opened:
+        phase: Phase | None = None
+        told = 0
+
+        def count(done: int, expected: int) -> None:
+            nonlocal phase, told
+            if phase is None:
+                phase = opened.enter_context(progress.phase(f"{name} (MB)", round(expected / 1e6, 1)))
+            phase.advance((done - told) / 1e6)
+            told = done
+            if done >= expected:
+                opened.close()
+
+        yield count
+
+
 class Quiet:
     """Shows nothing."""
 
