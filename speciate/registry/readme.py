@@ -1,0 +1,113 @@
+"""The model card that lies in every entry: `card.json` in words, under the metadata that the Hugging Face Hub reads.
+
+Written for people. Nothing reads it back except `card_digest`, by which the registry sees that `card.json` changed.
+"""
+
+import io
+from typing import Any
+
+from speciate.records import AdapterCard, Estimate, Forgetting
+from speciate.storage import digest_json
+
+VERDICTS = {
+    "passed": "every gate was passed",
+    "failed": "a gate failed; do not rely on this adapter",
+    "undecided": "the items were too few to decide every gate",
+}
+
+
+def readme(card: AdapterCard) -> str:
+    """README.md of an entry: YAML metadata between `---` lines, then Markdown."""
+    base = card.base.get("name", "")
+    held_out = card.transfer
+    lines = [
+        f"# {card.species} {card.version}",
+        "",
+        card.description,
+        "",
+        f"A LoRA adapter for the niche `{card.niche}`, grown on `{base}` with speciate {card.speciate}.",
+        f"Verdict: **{card.verdict}** ({VERDICTS[card.verdict]}).",
+        "",
+        "## What it gained",
+        "",
+        _gain(card.gain),
+        *(["", "On families that were held out of training: " + _gain(held_out)] if held_out else []),
+        "",
+        "## What it lost",
+        "",
+        _loss(card.forgetting),
+        "",
+        "## Gates",
+        "",
+        *(f"* {gate.outcome}: {gate.explanation}" for gate in card.gates),
+        "",
+        "## The base",
+        "",
+        f"Digest `{card.base.get('digest', '')}`. "
+        + ("It was unchanged by the training." if card.intact.holds else "**It was altered by the training.**"),
+        "",
+        "`card.json` holds every figure, the recipe, the seed and the ancestry. The figures are those of one seed.",
+    ]
+    return f"---\n{_metadata(card)}---\n\n" + "\n".join(lines) + "\n"
+
+
+def metadata(text: str) -> dict[str, Any]:
+    """The YAML metadata of a README.md; empty where there is none that can be read."""
+    from ruamel.yaml import YAML, YAMLError
+
+    head, _, _ = text.removeprefix("---\n").partition("\n---\n")
+    try:
+        found: object = YAML(typ="safe", pure=True).load(head) if text.startswith("---\n") else None
+    except YAMLError:
+        return {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _metadata(card: AdapterCard) -> str:
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 1000
+    yaml.dump(
+        {
+            "base_model": card.base.get("name", ""),
+            "base_model_relation": "adapter",
+            "library_name": "peft",
+            "license": card.licence,
+            "pipeline_tag": "text-generation",
+            "tags": ["lora", "speciate", card.niche],
+            "adapter_digest": card.digest,
+            "card_digest": digest_json(card.document()),
+        },
+        text,
+    )
+    return text.getvalue()
+
+
+def _gain(gain: Estimate) -> str:
+    low, high = gain.ci95
+    return (
+        f"{gain.metric} went from {gain.base:.1%} to {gain.adapter:.1%} on the same {gain.n:,} items: "
+        f"{100 * gain.delta:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}). "
+        f"{gain.wrong_to_right:,} answers became right and {gain.right_to_wrong:,} became wrong."
+    )
+
+
+def _loss(loss: Forgetting) -> str:
+    low, high = loss.ci95
+    text = (
+        f"On the general suite {loss.metric} went from {loss.base:.1%} to {loss.adapter:.1%} on the same {loss.n:,} "
+        f"items: a loss of {100 * loss.delta:.1f} points (95% interval {100 * low:.1f} to {100 * high:.1f}); with 95% "
+        f"confidence it is below {100 * loss.ci95_upper:.1f} points. "
+        f"{loss.right_to_wrong:,} answers became wrong and {loss.wrong_to_right:,} became right."
+    )
+    if loss.nats is not None:
+        low, high = loss.nats.ci95
+        text += (
+            f" The loss on general text changed by {loss.nats.delta:+.4f} nats per token "
+            f"(95% interval {low:+.4f} to {high:+.4f}, {loss.nats.documents:,} documents)."
+        )
+    return text

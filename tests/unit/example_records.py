@@ -1,0 +1,168 @@
+"""Records with plausible figures, for tests that show or store them."""
+
+from typing import Any
+
+from speciate.records import (
+    AdapterCard,
+    DataManifest,
+    Estimate,
+    FamilyScore,
+    Forgetting,
+    GateResult,
+    Intact,
+    Nats,
+    Outcome,
+    RunRecord,
+)
+
+DIGEST = "sha256:" + "ab12" * 16
+
+
+def gates(verdict: Outcome = "passed") -> list[GateResult]:
+    return [
+        GateResult(
+            gate="min_gain",
+            bound=0.45,
+            observed=0.634,
+            interval=(0.59, 0.678),
+            outcome="passed",
+            n=320,
+            explanation="gain +63.4 points, between +59.0 and +67.8 (90% interval, 320 items); asked: at least 45",
+        ),
+        GateResult(
+            gate="max_forgetting",
+            bound=0.01,
+            observed=0.004,
+            interval=(-0.001, 0.009),
+            outcome=verdict,
+            n=1200,
+            n_to_decide=2480 if verdict == "undecided" else None,
+            explanation="forgetting +0.4 points, between -0.1 and +0.9 (90% interval, 1,200 items); asked: below 1",
+        ),
+    ]
+
+
+def gain() -> Estimate:
+    return Estimate(
+        metric="pass@1",
+        base=0.0969,
+        adapter=0.7313,
+        delta=0.6344,
+        ci95=(0.5813, 0.6844),
+        n=320,
+        right_to_wrong=3,
+        wrong_to_right=206,
+        p_mcnemar=3.1e-57,
+    )
+
+
+def forgetting() -> Forgetting:
+    nats = Nats(base=1.8412, adapter=1.8467, delta=0.0055, ci95=(0.0021, 0.0092), tokens=51200, documents=64)
+    return Forgetting(
+        metric="accuracy",
+        base=0.8125,
+        adapter=0.8083,
+        delta=0.0042,
+        ci95=(-0.0025, 0.0108),
+        ci95_upper=0.0092,
+        n=1200,
+        right_to_wrong=9,
+        wrong_to_right=4,
+        p_mcnemar=0.267,
+        nats=nats,
+    )
+
+
+def families() -> list[FamilyScore]:
+    def score(family: str, base: int, adapter: int, held_out: bool = False) -> FamilyScore:
+        return FamilyScore(
+            family=family,
+            n=40,
+            base_right=base,
+            adapter_right=adapter,
+            base_ci95=(0.02, 0.2),
+            adapter_ci95=(0.7, 0.95),
+            held_out=held_out,
+        )
+
+    return [
+        score("propositional", 6, 33),
+        score("equality-chains", 2, 31),
+        score("list-induction-with-append", 0, 40),
+        score("quantifiers", 1, 9, held_out=True),
+    ]
+
+
+def intact(holds: bool = True) -> Intact:
+    after = DIGEST if holds else "sha256:" + "ff" * 32
+    return Intact(
+        base_digest_before=DIGEST,
+        base_digest_after=after,
+        memory_digest_before=DIGEST,
+        memory_digest_after=DIGEST,
+        logits_identical=holds,
+        prompts=32,
+    )
+
+
+def card(species: str = "lean-prover", version: int = 1, digest: str = DIGEST, **changed: Any) -> AdapterCard:
+    content: dict[str, Any] = {
+        "species": species,
+        "version": version,
+        "digest": digest,
+        "created": "2026-11-23T15:04:05Z",
+        "niche": "lean",
+        "description": "Proves small theorems of core Lean 4.",
+        "base": {"name": "data/base/tiny", "revision": "", "digest": DIGEST},
+        "parents": [{"kind": "base", "digest": DIGEST}],
+        "recipe": {"species": species, "seed": 0},
+        "recipe_digest": DIGEST,
+        "data_digest": DIGEST,
+        "run": "lean-prover-20261123-1504",
+        "seed": 0,
+        "verdict": "passed",
+        "gates": gates(),
+        "gain": gain(),
+        "forgetting": forgetting(),
+        "families": families(),
+        "intact": intact(),
+        "versions": {"torch": "2.13.0"},
+        "cost": {"seconds": 412.0},
+    }
+    return AdapterCard.model_validate(content | changed)
+
+
+def run_record(verdict: Outcome = "passed", **changed: Any) -> RunRecord:
+    manifest = DataManifest(
+        rows=6000,
+        replay_rows=600,
+        families={"propositional": 1500},
+        digest=DIGEST,
+        eval_digest=DIGEST,
+        rejected_references=0,
+        duplicates_removed=212,
+        overlap_with_eval=0,
+    )
+    content: dict[str, Any] = {
+        "run": "lean-prover-20261123-1504",
+        "run_dir": "/home/ada/.speciate/runs/lean-prover-20261123-1504",
+        "species": "lean-prover",
+        "adapter": "/home/ada/.speciate/registry/entries/ab12ab12ab12ab12",
+        "adapter_digest": DIGEST,
+        "verdict": verdict,
+        "gates": gates(verdict),
+        "gain": gain(),
+        "forgetting": forgetting(),
+        "families": families(),
+        "intact": intact(),
+        "seconds": {"data": 21.4, "preflight": 1.2, "train": 304.7, "intact": 6.1, "evals": 78.9, "register": 0.2},
+        "tokens_per_second": 3481.2,
+        "peak_memory_bytes": 2_913_000_000,
+        "seed": 0,
+        "recipe_digest": DIGEST,
+        "data": manifest,
+        "device": "cpu",
+        "precision": "fp32",
+        "versions": {"torch": "2.13.0"},
+    }
+    return RunRecord.model_validate(content | changed)
