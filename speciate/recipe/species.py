@@ -6,7 +6,7 @@ the families that a niche has, nor of what a base can do.
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from speciate.recipe.fields import (
     BelowOne,
@@ -19,6 +19,7 @@ from speciate.recipe.fields import (
     Section,
     Seed,
     Slug,
+    Text,
 )
 
 Targets = Annotated[
@@ -161,7 +162,7 @@ class Recipe(Section):
 
     species: Slug
     """Name of the species; its versions in the registry share it."""
-    description: Annotated[str, StringConstraints(max_length=2000)] = ""
+    description: Text = ""
     """What the species is for, for its card."""
     seed: Seed = 0
     """Everything random is drawn from it."""

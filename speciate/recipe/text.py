@@ -42,8 +42,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        key = f"{'.'.join(self.path)}: " if self.path else ""
-        return f"{self.place}: {key}{self.message}"
+        key = ".".join(part if part.isprintable() else repr(part) for part in self.path)
+        return f"{self.place}: {key}{': ' if key else ''}{self.message}"
 
 
 @dataclass
@@ -76,7 +76,10 @@ def read_source(path: Path | str, overrides: Iterable[str] = ()) -> Source:
     if not isinstance(node, MappingNode):
         found = "is empty" if node is None else "is not a mapping"
         raise _unreadable(start, f"the recipe {found}; it has lines such as 'species: my-species'")
-    source.values = _value(node, (), source, start)
+    values = _value(node, (), source, start)
+    if not isinstance(values, dict):
+        raise RecipeError([str(problem) for problem in source.problems])
+    source.values = values
     for number, override in enumerate(overrides, 1):
         _override(override, Place(number, 1, f"--set {override}"), source)
     return source
