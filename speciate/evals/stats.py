@@ -206,7 +206,8 @@ def items_to_decide(
 
     n = (z_a + z_b)^2 (p - d^2) / (d - bound)^2, where d is the mean difference and p the mean squared difference of
     the units; for right and wrong p is the share that changed (Miller 2024, section 5). A change not yet seen is
-    allowed for by one unit in n + 2. None where d is the bound, or more than `MOST_ITEMS` would be needed.
+    allowed for by one unit in n + 2. Where fewer than `RARE` units will change, the widened interval takes the power
+    down to about 70%. None where d is the bound, or more than `MOST_ITEMS` would be needed.
     """
     units = units_of(base, adapter, families, clusters)
     delta = _difference(base, adapter)
