@@ -23,7 +23,6 @@ from speciate.endings import Terminated, answer, document, failed, stdout_for_an
 
 if TYPE_CHECKING:
     from speciate.progress import Progress
-    from speciate.recipe import LoadedBaseRecipe, LoadedRecipe
 
 EXIT_OF_VERDICT = {"passed": 0, "failed": 3, "undecided": 4}
 COMPLETION = "_SPECIATE_COMPLETE"
@@ -104,7 +103,7 @@ def train(
         record = pipeline.train(loaded, out, resume, _progress())
     from speciate.reports import terminal
 
-    answer(record.document(), terminal.render_run(record), as_json)
+    answer(record.document(), terminal.text(terminal.render_run(record)), as_json)
     return EXIT_OF_VERDICT[record.verdict]
 
 
@@ -120,7 +119,7 @@ def report(run: str, as_json: bool) -> int:
     from speciate.runs import find_run
 
     record = find_run(run)
-    answer(record.document(), terminal.render_run(record), as_json)
+    answer(record.document(), terminal.text(terminal.render_run(record)), as_json)
     return 0
 
 
@@ -135,17 +134,20 @@ def recipe() -> None:
 def check(files: tuple[str, ...], as_json: bool) -> int:
     """Report every problem of recipe FILES."""
     from speciate.errors import InputError, RecipeError
-    from speciate.recipe import Recipe, load_either, recipe_digest
+    from speciate.pipeline.niche import niche_of
+    from speciate.recipe import LoadedRecipe, load_either, recipe_digest
 
     problems: list[str] = []
     fine: list[dict[str, Any]] = []
     for file in files:
         try:
             loaded = load_either(file)
-            problems += unknown_families(loaded)
-            made = loaded.recipe
-            kind, name = ("species", made.species) if isinstance(made, Recipe) else ("base", made.base)
-            fine.append({"file": file, "kind": kind, "name": name, "digest": recipe_digest(made)})
+            if isinstance(loaded, LoadedRecipe):
+                kind, name = "species", loaded.recipe.species
+                niche_of(loaded)
+            else:
+                kind, name = "base", loaded.recipe.base
+            fine.append({"file": file, "kind": kind, "name": name, "digest": recipe_digest(loaded.recipe)})
         except RecipeError as error:
             problems += error.problems
         except InputError as error:
@@ -179,16 +181,13 @@ def registry() -> None:
 @registry.command("list")
 @as_json_option
 def list_(as_json: bool) -> int:
-    """List every adapter, newest first."""
+    """List every adapter, by species and version."""
     from speciate.registry import store
     from speciate.reports import terminal
 
-    entries = store.entries()
-    answer(
-        document("registry/1", entries=[entry.document() for entry in entries]),
-        terminal.render_entries(entries),
-        as_json,
-    )
+    cards, problems = store.entries()
+    found = document("registry/1", entries=[card.document() for card in cards], problems=problems)
+    answer(found, terminal.text(terminal.render_entries(cards, problems)), as_json)
     return 0
 
 
@@ -198,13 +197,13 @@ def list_(as_json: bool) -> int:
 def show(name: str, as_json: bool) -> int:
     """Show one adapter.
 
-    NAME is a species, of which the newest version is meant, or a digest or the start of one.
+    NAME is a species, of which the latest version is meant, species@2, a digest or its beginning, or a folder.
     """
     from speciate.registry import store
     from speciate.reports import terminal
 
-    entry = store.find(name)
-    answer(entry.document(), terminal.render_entry(entry), as_json)
+    path, card = store.find(name)
+    answer(card.document(), terminal.text(terminal.render_entry(card, path)), as_json)
     return 0
 
 
@@ -224,11 +223,11 @@ def train_base(recipe: str, overrides: tuple[str, ...], out: Path | None, resume
     from speciate.recipe import load_base_recipe
 
     loaded = load_base_recipe(recipe, overrides)
-    from speciate.models import tiny
+    from speciate.pipeline.base import train_base as train_it
 
     started = time.monotonic()
     with stdout_for_answers():
-        folder = tiny.train_base(loaded, out, resume, _progress())
+        folder = train_it(loaded, out, resume, _progress())
     seconds = round(time.monotonic() - started, 1)
     made = document("base/1", base=loaded.recipe.base, folder=str(folder), seconds=seconds)
     answer(made, f"base {loaded.recipe.base} is in {folder}, made in {seconds:.0f} s", as_json)
@@ -332,20 +331,6 @@ def _progress() -> "Progress":
     from speciate.progress import progress_on
 
     return progress_on(sys.stderr)
-
-
-def unknown_families(loaded: "LoadedRecipe | LoadedBaseRecipe") -> list[str]:
-    """The problems of a recipe that only its niche can see."""
-    from speciate.niches.lean.families import FAMILIES
-    from speciate.recipe import Recipe
-
-    if not isinstance(loaded.recipe, Recipe):
-        return []
-    return [
-        problem
-        for key in ("niche.families", "niche.held_out")
-        for problem in loaded.unknown_names(key, "family", FAMILIES)
-    ]
 
 
 def _as_yaml(values: dict[str, Any]) -> str:

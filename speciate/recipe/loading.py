@@ -48,8 +48,12 @@ class Loaded(Generic[Schema]):
         ]
 
 
-LoadedRecipe = Loaded[Recipe]
-LoadedBaseRecipe = Loaded[BaseRecipe]
+class LoadedRecipe(Loaded[Recipe]):
+    """The recipe of a species, from its file."""
+
+
+class LoadedBaseRecipe(Loaded[BaseRecipe]):
+    """The recipe of a base, from its file."""
 
 
 def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> LoadedRecipe:
@@ -59,7 +63,7 @@ def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> LoadedRecipe
         raise RecipeError(
             [str(source.problem(("base",), f"this recipe makes a base: run speciate base train {source.name}"))]
         )
-    return Loaded(_fitted(Recipe, source), Path(path), source)
+    return LoadedRecipe(_fitted(Recipe, source), Path(path), source)
 
 
 def load_base_recipe(path: Path | str, overrides: Iterable[str] = ()) -> LoadedBaseRecipe:
@@ -69,15 +73,15 @@ def load_base_recipe(path: Path | str, overrides: Iterable[str] = ()) -> LoadedB
         raise RecipeError(
             [str(source.problem(("species",), f"this recipe grows a species: run speciate train {source.name}"))]
         )
-    return Loaded(_fitted(BaseRecipe, source), Path(path), source)
+    return LoadedBaseRecipe(_fitted(BaseRecipe, source), Path(path), source)
 
 
 def load_either(path: Path | str, overrides: Iterable[str] = ()) -> LoadedRecipe | LoadedBaseRecipe:
     """The recipe of a species or of a base, whichever the file holds; raises as `load_recipe` does."""
     source = read_source(path, overrides)
     if _makes_a_base(source):
-        return Loaded(_fitted(BaseRecipe, source), Path(path), source)
-    return Loaded(_fitted(Recipe, source), Path(path), source)
+        return LoadedBaseRecipe(_fitted(BaseRecipe, source), Path(path), source)
+    return LoadedRecipe(_fitted(Recipe, source), Path(path), source)
 
 
 def find_data(name: str, recipe_path: Path) -> Path | None:
