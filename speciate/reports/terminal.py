@@ -76,12 +76,13 @@ def text(renderable: RenderableType) -> str:
 
 def render_run(record: RunRecord) -> RenderableType:
     """A whole run: verdict, figures, families, cost, where the files are and what to do next."""
-    seconds = " · ".join(f"{_plain(phase)} {_duration(taken)}" for phase, taken in record.seconds.items())
+    phases = {phase: taken for phase, taken in record.seconds.items() if phase != "total"}
+    seconds = " · ".join(f"{_plain(phase)} {_duration(taken)}" for phase, taken in phases.items())
     data = f"{record.data.rows:,} rows ({record.data.replay_rows:,} replayed), none of them an evaluation item"
     rows: list[Row] = [
-        ("Time", Text(f"{_duration(sum(record.seconds.values()))} = {seconds}")),
+        ("Time", Text(f"{_duration(sum(phases.values()))} = {seconds}")),
         ("Speed", Text(f"{record.tokens_per_second:,.0f} tokens/s on {_plain(record.device, record.precision)}")),
-        ("Memory", Text(f"{record.peak_memory_bytes / 2**30:.1f} GiB at most, without the verifier's process")),
+        ("Memory", Text(f"{_size(record.peak_memory_bytes)} at most, without the verifier's process")),
         ("Data", Text(data)),
         ("Adapter", _path(record.adapter)),
         ("Run", _path(record.run_dir)),
@@ -126,7 +127,7 @@ def render_entry(card: AdapterCard, path: Path) -> RenderableType:
     """One entry: what it can do, what it cost, what it descends from and where it lies."""
     base = card.base.get("name", "unknown")
     parents = ", ".join(f"{_plain(edge.get('kind'))} {_short(edge.get('digest'))}" for edge in card.parents)
-    cost = " · ".join(f"{_plain(name)} {value:,.4g}" for name, value in card.cost.items())
+    cost = " · ".join(_quantity(name, value) for name, value in card.cost.items())
     rows: list[Row] = [
         ("Niche", Text(_plain(card.niche))),
         ("Base", Text(f"{_plain(base)} ({_short(card.base.get('digest'))})", overflow="fold")),
@@ -306,6 +307,18 @@ def _bounds(interval: tuple[float, float]) -> str:
 
 def _short(digest: object) -> str:
     return _plain(digest).removeprefix("sha256:")[:8]
+
+
+def _quantity(name: str, value: float) -> str:
+    if name == "seconds":
+        return _duration(value)
+    if name.endswith("_bytes"):
+        return f"{_plain(name.removesuffix('_bytes').replace('_', ' '))} {_size(value)}"
+    return f"{_plain(name)} {value:,.4g}"
+
+
+def _size(size_bytes: float) -> str:
+    return f"{size_bytes / 2**30:.1f} GiB"
 
 
 def _duration(seconds: float) -> str:

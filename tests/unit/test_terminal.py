@@ -103,7 +103,7 @@ def test_a_run_shows_what_it_gained_and_what_it_cost() -> None:
         "intact: unchanged on disk and in memory",
         "3,481 tokens/s on cpu fp32",
         "2.7 GiB",
-        "6m53s = data 21s · preflight 1.2s · train 5m05s",
+        "6m52s = data 21s · preflight 1.2s · train 5m05s · intact 6.1s · evals 1m19s Speed",
         "/home/ada/.speciate/registry/entries/ab12ab12ab12ab12",
         "Next speciate registry show ab12ab12",
     ):
@@ -173,6 +173,7 @@ def test_an_entry_shows_its_ancestry_and_how_to_load_it() -> None:
     assert re.search(r"Grown from +base ab12ab12", text)
     assert re.search(r"Base +data/base/tiny \(ab12ab12\)", text)
     assert 'PeftModel.from_pretrained(base, "/entries/ab12ab12")' in text
+    assert re.search(r"Cost +6m52s · peak memory 2\.7 GiB", text)
     assert DIGEST in text
 
 
