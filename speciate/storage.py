@@ -153,6 +153,7 @@ def folder_published_whole(target: Path) -> Iterator[Path]:
             yield aside
             for path in sorted(aside.rglob("*")):
                 if path.is_file():
+                    os.chmod(path, 0o644)
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
             for folder in [*(path for path in aside.rglob("*") if path.is_dir()), aside]:

@@ -65,7 +65,9 @@ def whole(lean: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [row for rows in taken.values() for row in rows]
 
 
-def shares(lean: float, text: float, weights: Mapping[str, float] | None, length: Callable[[str], float]) -> dict[str, float]:
+def shares(
+    lean: float, text: float, weights: Mapping[str, float] | None, length: Callable[[str], float]
+) -> dict[str, float]:
     """Document weights that give the wished fractions of tokens, from the mean `length` in tokens of each kind."""
     chosen = dict(weights) if weights else dict.fromkeys(skills.SKILLS, 1.0)
     total = sum(chosen.values())

@@ -1,22 +1,168 @@
 """From a base recipe to a folder with a small generalist, its tokenizer and its card."""
 
+import shutil
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from speciate import __version__
 from speciate.data import corpus as corpora
 from speciate.data.stories import story
-from speciate.errors import InputError
+from speciate.errors import InputError, RecipeError, ResumeMismatch
+from speciate.evals.runner import evaluate
+from speciate.evals.stats import wilson
+from speciate.models.base import digest_folder, find_compute
 from speciate.models.tiny import make_model, make_tokenizer
 from speciate.niches import skills
-from speciate.recipe import LoadedBaseRecipe, find_data
-from speciate.storage import read_jsonl
-from speciate.train.pretrain import Schedule
+from speciate.pipeline.machine import disk_must_hold, versions
+from speciate.progress import Progress
+from speciate.recipe import LoadedBaseRecipe, differing_keys, find_data, recipe_digest, resolve
+from speciate.storage import (
+    folder_published_whole,
+    read_json,
+    read_jsonl,
+    writable_folder,
+    write_json,
+    write_text,
+)
+from speciate.train.pretrain import Schedule, pretrain
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 PRIMER = "data/samples/lean-primer.jsonl"
 TEXTS_PER_SKILL, STORIES, LENGTH_SAMPLE = 300, 1500, 200
+CARD_ITEMS = 100
+"""Held-out items of each skill behind the card's figures."""
+CARD_SEED = "card"
+
+
+def train_base(loaded: LoadedBaseRecipe, out: Path | None, resume: bool, progress: Progress) -> Path:
+    """Train the base, measure its skills, and publish it whole in `out`, or where the recipe says.
+
+    Checkpoints lie beside it until it is there. Raises InputError where the folder holds files already.
+    """
+    target = (out or Path(loaded.recipe.output)).absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{str(target)!r} is there already and a base is never written to; name another with --out")
+    unknown = loaded.unknown_names("corpus.skills", "skill", skills.SKILLS) if loaded.recipe.corpus.skills else []
+    if unknown:
+        raise RecipeError(unknown)
+    checkpoints = writable_folder(target.parent) / f".{target.name}.training"
+    begin(loaded, checkpoints, resume)
+    tokenizer = tokenizer_of(loaded)
+    model = model_of(loaded, tokenizer).to(find_compute().device)
+    schedule = schedule_of(loaded)
+    with disk_must_hold(target.parent):
+        with progress.phase("training the base", schedule.steps) as phase:
+            reached = 0
+
+            def told(step: int, loss: float) -> None:
+                nonlocal reached
+                phase.advance(step + 1 - reached)
+                phase.note(f"loss {loss:.3f}")
+                reached = step + 1
+
+            pretrain(model, tokenizer, corpus_of(loaded, tokenizer).document, schedule, checkpoints, told)
+        with folder_published_whole(target) as aside:
+            publish(loaded, model, tokenizer, aside, progress)
+    shutil.rmtree(checkpoints)
+    return target
+
+
+def begin(loaded: LoadedBaseRecipe, checkpoints: Path, resume: bool) -> None:
+    """Note the recipe beside the checkpoints; with `resume` check that it is the same. Raises ResumeMismatch."""
+    noted = checkpoints / "recipe.json"
+    if resume and noted.exists():
+        differing = differing_keys(read_json(noted), resolve(loaded.recipe))
+        if differing:
+            listed = "\n".join(f"  {line}" for line in differing)
+            raise ResumeMismatch(f"the training in {str(checkpoints)!r} began with another recipe:\n{listed}")
+        return
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    write_json(noted, resolve(loaded.recipe))
+
+
+def publish(
+    loaded: LoadedBaseRecipe,
+    model: "LlamaForCausalLM",
+    tokenizer: "PreTrainedTokenizerFast",
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Write weights in bfloat16, tokenizer and card to `folder`; the skills are measured on the weights as written."""
+    import torch
+
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    model.float().eval()
+    items = [item for name in skills.SKILLS for item in skills.sample(name, CARD_ITEMS, CARD_SEED)]
+    with progress.phase("measuring its skills", 2 * len(items)) as phase:
+        rows = evaluate(
+            model,
+            tokenizer,
+            items,
+            skills.ExactMatch(),
+            name="base",
+            split="general",
+            max_new_tokens=40,
+            batch_size=100,
+            on_items=phase.advance,
+        )
+    right = {name: sum(row.score == 1.0 for row in rows if row.family == name) for name in skills.SKILLS}
+    card = {
+        "speciate": __version__,
+        "schema": "base-card/1",
+        "base": loaded.recipe.base,
+        "digest": digest_folder(folder),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "recipe": resolve(loaded.recipe),
+        "recipe_digest": recipe_digest(loaded.recipe),
+        "tokens": loaded.recipe.train.steps * loaded.recipe.train.batch_tokens,
+        "skills": {name: {"right": k, "n": CARD_ITEMS, "ci95": wilson(k, CARD_ITEMS)} for name, k in right.items()},
+        "mean_accuracy": round(sum(right.values()) / len(items), 4),
+        "versions": versions(),
+        "licence": "apache-2.0",
+    }
+    write_json(folder / "card.json", card)
+    write_text(folder / "README.md", readme(card))
+
+
+def readme(card: dict[str, Any]) -> str:
+    """The model card, with the metadata that the hub reads."""
+    rows = "\n".join(
+        f"| {name} | {100 * found['right'] / found['n']:.1f}% | {100 * found['ci95'][0]:.1f} to "
+        f"{100 * found['ci95'][1]:.1f} | {100 * skills.CHANCE.get(name, 0):.0f}% |"
+        for name, found in card["skills"].items()
+    )
+    corpus = card["recipe"]["corpus"]
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+license: {card["licence"]}
+tags: [speciate, from-scratch]
+---
+# {card["base"]}
+
+A generalist of {card["parameters"]:,} parameters, trained from random weights on {card["tokens"]:,} tokens of
+generated text: {len(card["skills"])} small skills, {100 * corpus["text"]:.0f}% stories and {100 * corpus["lean"]:.0f}%
+Lean 4. It is a base for laptops, tests and continuous integration, and of no use for anything else: it answers only
+questions of the forms below.
+
+Digest of the model's files: `{card["digest"]}`
+
+Right answers on {CARD_ITEMS} items of each skill, none of them in the training data (a tenth of all possible items is
+held out by digest); mean {100 * card["mean_accuracy"]:.1f}%:
+
+| skill | right | 95% interval (Wilson) | chance |
+|---|---|---|---|
+{rows}
+
+Made by `speciate base train recipes/base-{card["base"]}.yaml` with seed {card["recipe"]["seed"]}, speciate
+{card["speciate"]}, torch {card["versions"]["torch"]} on {card["versions"]["platform"]}. The same command on the same
+machine and versions gives the same bytes; another processor may round differently. Texts and theorems are the
+project's own, under the same licence; every proof among them was accepted by Lean.
+"""
 
 
 def primer_of(loaded: LoadedBaseRecipe) -> list[dict[str, Any]]:

@@ -111,7 +111,9 @@ def pretrain(
     chosen = optimizers(model, schedule)
     model.train()
     for step in range(restore(model, chosen, checkpoints), schedule.steps):
-        rows = [packed_row(document, tokenizer, step * schedule.rows + r, schedule.context) for r in range(schedule.rows)]
+        rows = [
+            packed_row(document, tokenizer, step * schedule.rows + r, schedule.context) for r in range(schedule.rows)
+        ]
         ids, labels = (torch.tensor([row[part] for row in rows], device=device) for part in (0, 1))
         with autocast:
             logits = model(input_ids=ids).logits

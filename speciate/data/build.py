@@ -1,0 +1,155 @@
+"""From a niche to rows and items, each in one split only.
+
+An item's split follows from the digest of its canonical form, not from the run that draws it: what is a test item
+today can never be a training row of any recipe or seed. Rows enter the training data only when the verifier accepts
+their reference; the same holds for evaluation items, so that each of them can be solved.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from speciate.errors import InputError, VerifierError
+from speciate.niches import skills
+from speciate.niches.base import Item, Verifier
+from speciate.records import DataManifest
+from speciate.storage import digest_json
+
+Split = Literal["train", "dev", "test"]
+Stream = Callable[[str, str], Iterator[Item]]
+"""From a family and a seed to its endless items."""
+
+MOST_DRAWS = 60
+"""Draws for each wanted item, after which a family is said to have too few."""
+MOST_REFUSED = 0.02
+"""Share of references that the verifier may refuse before the generator is called broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many items of each split, and the families they come from."""
+
+    families: Sequence[str]
+    held_out: Sequence[str]
+    train: int
+    dev: int
+    test: int
+    transfer: int
+    replay: float
+    """Fraction of the training rows that are general skills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The data of one run."""
+
+    train: list[Item]
+    """Rows of the niche."""
+    replay: list[Item]
+    """Rows of general skills, none of which is in the held-out tenth that the suites use."""
+    dev: list[Item]
+    test: list[Item]
+    transfer: list[Item]
+    manifest: DataManifest
+
+
+def split_of(item: Item) -> Split:
+    """The only split that an item may be in: 70% train, 10% dev, 20% test."""
+    place = int(item.digest[-8:], 16) % 10
+    return "train" if place < 7 else "dev" if place == 7 else "test"
+
+
+def shares(total: int, families: Sequence[str]) -> dict[str, int]:
+    """`total` split evenly over the families, the first ones getting what is left over."""
+    each, left = divmod(total, len(families)) if families else (0, 0)
+    return {family: each + (index < left) for index, family in enumerate(families)}
+
+
+def draw(
+    stream: Stream, seed: str, counts: Mapping[str, int], split: Split | None, excluded: Collection[str]
+) -> tuple[list[Item], int]:
+    """Different items of one split, and the number of repeats passed over. None takes items of any split.
+
+    Raises InputError where a family has too few.
+    """
+    found: list[Item] = []
+    repeats = 0
+    for family, count in counts.items():
+        seen: dict[str, Item] = {}
+        for item in islice(stream(family, seed), MOST_DRAWS * count + 1000):
+            if len(seen) == count:
+                break
+            if (split is not None and split_of(item) != split) or item.digest in excluded:
+                continue
+            repeats += item.digest in seen
+            seen.setdefault(item.digest, item)
+        if len(seen) < count:
+            raise InputError(
+                f"family {family!r} has only about {len(seen)} different items for {split or 'transfer'}, "
+                f"{count} were asked for: lower data.train_items, data.dev_items or data.test_items"
+            )
+        found += seen.values()
+    return found, repeats
+
+
+def accepted(items: Sequence[Item], verifier: Verifier, on_items: Callable[[int], None]) -> list[Item]:
+    """The items whose reference the verifier accepts. Raises VerifierError where it refuses too many."""
+    kept: list[Item] = []
+    refused: list[tuple[Item, str]] = []
+    for item, verdict in zip(items, verifier.verify(items, [item.reference for item in items]), strict=True):
+        if verdict.score == 1.0:
+            kept.append(item)
+        else:
+            refused.append((item, f"{verdict.reason}: {verdict.detail}"))
+        on_items(1)
+    if len(refused) > max(1, MOST_REFUSED * len(items)):
+        item, reason = refused[0]
+        raise VerifierError(
+            f"the verifier refused {len(refused)} of {len(items)} reference answers, the first of family "
+            f"{item.family!r} ({reason}):\n{item.prompt}\n{item.reference}"
+        )
+    return kept
+
+
+def build(
+    stream: Stream,
+    wanted: Wanted,
+    seed: int,
+    excluded: Collection[str],
+    verifier: Verifier,
+    on_items: Callable[[int], None],
+) -> Rows:
+    """Draw, verify and keep apart. `excluded` are digests that the base has seen; `on_items` is called per item."""
+    evaluation = f"{seed}/evaluation"
+    train, repeats = draw(stream, f"{seed}/train", shares(wanted.train, wanted.families), "train", excluded)
+    dev, _ = draw(stream, evaluation, shares(wanted.dev, wanted.families), "dev", excluded)
+    test, _ = draw(stream, evaluation, shares(wanted.test, wanted.families), "test", excluded)
+    transfer, _ = draw(stream, evaluation, shares(wanted.transfer, wanted.held_out), None, excluded)
+    drawn = len(train) + len(dev) + len(test) + len(transfer)
+    train, dev, test, transfer = (accepted(items, verifier, on_items) for items in (train, dev, test, transfer))
+    replay = replay_rows(round(len(train) * wanted.replay / (1 - wanted.replay)), seed)
+    judged = {item.digest for item in (*dev, *test, *transfer)}
+    overlap = sum(item.digest in judged for item in train) + sum(map(skills.held_out, replay))
+    if overlap:
+        raise VerifierError(f"{overlap} training rows are evaluation items: the split is broken")
+    rows = [*train, *replay]
+    manifest = DataManifest(
+        rows=len(rows),
+        replay_rows=len(replay),
+        families=dict(sorted(Counter(item.family for item in rows).items())),
+        digest=digest_json([[item.prompt, item.reference] for item in rows]),
+        eval_digest=digest_json([item.digest for item in (*dev, *test, *transfer)]),
+        rejected_references=drawn - len(train) - len(dev) - len(test) - len(transfer),
+        duplicates_removed=repeats,
+        overlap_with_eval=overlap,
+    )
+    return Rows(train, replay, dev, test, transfer, manifest)
+
+
+def replay_rows(count: int, seed: int) -> list[Item]:
+    """General skills in equal parts, from the nine tenths that no suite uses."""
+    names = list(skills.SKILLS)
+    streams = {name: skills.stream(name, f"{seed}/replay", held=False) for name in names}
+    return [next(streams[names[index % len(names)]]) for index in range(count)]

@@ -1,0 +1,94 @@
+"""The proof that a base is what it was: on disk, in memory, and in what it says with the adapter off."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speciate.errors import AdapterInert, AdapterUnchanged, BaseAltered, TrainingDiverged
+from speciate.models.adapter import trainable, weights_digest
+from speciate.models.base import BaseSource, Compute, digest_folder, load_model, memory_digest
+from speciate.models.sampler import prompt_ids
+from speciate.records import Intact
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def logits(model: "PreTrainedModel | PeftModel", batch: "torch.Tensor") -> "torch.Tensor":
+    """Logits of a batch of token ids, on the CPU."""
+    import torch
+
+    with torch.inference_mode():
+        return model(input_ids=batch).logits.float().cpu()
+
+
+def probe(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], device: "torch.device") -> "torch.Tensor":
+    """Prompts as one batch, all cut to the length of the shortest, so that no padding enters."""
+    import torch
+
+    rows = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    shortest = min(map(len, rows))
+    return torch.tensor([row[:shortest] for row in rows], device=device)
+
+
+def check_adapter(model: "PeftModel", digest_before: str, batch: "torch.Tensor") -> None:
+    """Raises AdapterUnchanged, TrainingDiverged or AdapterInert where training did nothing that can be used."""
+    import torch
+
+    if weights_digest(model) == digest_before:
+        raise AdapterUnchanged("the adapter's bytes are what they were before training: nothing was learned")
+    broken = [name for name, tensor in trainable(model).items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise TrainingDiverged(f"{len(broken)} adapter tensors are not finite, the first is {broken[0]}")
+    with model.disable_adapter():
+        off = logits(model, batch)
+    if torch.equal(off, logits(model, batch)):
+        raise AdapterInert(f"the adapter changes no output of the base on {len(batch)} prompts")
+
+
+def check_base(
+    model: "PeftModel",
+    source: BaseSource,
+    memory_before: str,
+    batch: "torch.Tensor",
+    compute: Compute,
+    quantization: str,
+    adapter: Path,
+) -> Intact:
+    """Compare the base with itself, before and after: digests of disk and memory, and adapter-off logits bit for bit
+    with those of the base loaded afresh. Then the saved adapter is loaded onto that fresh base: it must say what the
+    adapter in memory says.
+
+    Raises BaseAltered, naming what differs, and AdapterInert where the saved adapter is not the trained one.
+    """
+    import torch
+    from peft import PeftModel
+
+    with model.disable_adapter():
+        off = logits(model, batch)
+    fresh = load_model(source, compute, quantization)
+    same = torch.equal(off, logits(fresh, batch))
+    if not torch.equal(logits(PeftModel.from_pretrained(fresh, adapter).eval(), batch), logits(model, batch)):
+        raise AdapterInert(f"the adapter saved in {str(adapter)!r} does not say what the trained one says")
+    found = Intact(
+        base_digest_before=source.digest,
+        base_digest_after=digest_folder(source.folder),
+        memory_digest_before=memory_before,
+        memory_digest_after=memory_digest(model),
+        logits_identical=same,
+        prompts=len(batch),
+    )
+    if not found.holds:
+        wrong = [
+            text
+            for text, bad in (
+                (f"its files in {str(source.folder)!r}", found.base_digest_before != found.base_digest_after),
+                ("its weights in memory", found.memory_digest_before != found.memory_digest_after),
+                ("its answers with the adapter off", not same),
+            )
+            if bad
+        ]
+        raise BaseAltered(f"the base {source.name!r} is not what it was before training: {', '.join(wrong)} differ")
+    return found

@@ -1,0 +1,93 @@
+"""Attach a fresh LoRA to a base, save it, and take its fingerprint. The base's own weights are never changed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from speciate.errors import NothingTrainable
+from speciate.models.base import BaseSource
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class LoraShape:
+    """Size and place of a LoRA (Hu et al. 2021)."""
+
+    r: int
+    alpha: float
+    dropout: float
+    targets: str | Sequence[str]
+    """`all-linear`, or names of modules."""
+    rslora: bool
+
+
+def attach(model: "PreTrainedModel", shape: LoraShape, source: BaseSource, seed: int) -> "PeftModel":
+    """`model` with a new trainable adapter, whose random half is drawn from `seed`.
+
+    Raises NothingTrainable where a named module does not exist in the base.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    if not isinstance(shape.targets, str):
+        check_targets(model, shape.targets)
+    config = LoraConfig(
+        r=shape.r,
+        lora_alpha=cast(int, shape.alpha),
+        lora_dropout=shape.dropout,
+        target_modules=shape.targets if isinstance(shape.targets, str) else list(shape.targets),
+        use_rslora=shape.rslora,
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=source.name,
+        revision=source.revision,
+    )
+    torch.manual_seed(seed)
+    attached = cast("PeftModel", get_peft_model(model, config))
+    # PEFT fills the name from the loaded folder, which is a path of this machine; the recipe's name travels.
+    attached.peft_config["default"].base_model_name_or_path = source.name
+    return attached
+
+
+def check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
+    """Raises NothingTrainable for the targets that match no linear module; PEFT ignores them where another matches."""
+    import difflib
+
+    from torch.nn import Linear
+
+    names = [name for name, module in model.named_modules() if isinstance(module, Linear)]
+    known = sorted({name.rsplit(".", 1)[-1] for name in names})
+    wrong = [target for target in targets if not any(n == target or n.endswith(f".{target}") for n in names)]
+    if wrong:
+        near = [match for target in wrong for match in difflib.get_close_matches(target, known, 1)]
+        hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+        raise NothingTrainable(
+            f"train.lora.targets: the base has no linear module {', '.join(map(repr, wrong))}{hint} "
+            f"(it has {', '.join(known)})"
+        )
+
+
+def trainable(model: "PeftModel") -> dict[str, Any]:
+    """The parameters that training may change, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def weights_digest(model: "PeftModel") -> str:
+    """SHA-256 of the trainable parameters in memory."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, tensor in sorted(trainable(model).items()):
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return "sha256:" + total.hexdigest()
+
+
+def save(model: "PeftModel", folder: Path) -> None:
+    """Write `adapter_model.safetensors` and `adapter_config.json` to `folder`."""
+    model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)

@@ -1,0 +1,219 @@
+"""Find, load and fingerprint a base: a folder or a hub name, never written to.
+
+A base always ends up as a local folder with safetensors weights, so that one digest names it wherever it came from.
+Weights in pickle form are refused, and code that comes with a model is never run.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from speciate.errors import BaseNotFound, InputError, MissingComponent
+from speciate.storage import digest_file, digest_json, read_json
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+NOT_THE_MODEL = {".md", ".py", ".msgpack", ".h5", ".onnx", ".gguf", ".bin", ".pt", ".pth", ".ckpt"}
+HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSource:
+    """Where a base lies and which bytes it is made of."""
+
+    name: str
+    """As the recipe names it."""
+    revision: str | None
+    folder: Path
+    digest: str
+    """Digest of the names and bytes of all files that make up the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """The device that was found, and the precisions to use on it."""
+
+    device: str
+    weights: Precision
+    """Precision in which the base is held."""
+    training: Precision
+    """Precision in which the training step computes; adapters are float32 always."""
+
+
+def locate(name: str, found: Path | None, revision: str | None = None) -> BaseSource:
+    """The base `name`: the folder `found` where a recipe's lookup gave one, else a model of the hub.
+
+    Raises BaseNotFound, with what to do, where there is no such folder or model, or no safetensors in it.
+    """
+    folder = found if found is not None and found.is_dir() else download(name, revision)
+    for needed in ("config.json", "tokenizer_config.json"):
+        if not (folder / needed).is_file():
+            raise BaseNotFound(f"base {name!r}: {str(folder)!r} has no {needed}; it is not a complete model folder")
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt"})
+        advice = (
+            f"only {', '.join(pickled)}, which is not opened: convert it to safetensors"
+            if pickled
+            else "give a folder that save_pretrained wrote"
+        )
+        raise BaseNotFound(f"base {name!r}: {str(folder)!r} has no safetensors weights; {advice}")
+    return BaseSource(name, revision, folder, digest_folder(folder))
+
+
+def download(name: str, revision: str | None) -> Path:
+    """The local snapshot of a hub model. Raises BaseNotFound."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+
+    hint = "Give a folder with a model, or a hub name such as 'Qwen/Qwen3-0.6B'."
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise BaseNotFound(f"base {name!r}: there is no such folder. {hint}")
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES))
+    except HFValidationError:
+        raise BaseNotFound(f"base {name!r}: neither a folder nor a hub name. {hint}") from None
+    except LocalEntryNotFoundError:
+        raise BaseNotFound(
+            f"base {name!r}: no such folder, and the model hub cannot be reached to look for a model of that name. {hint}"
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BaseNotFound(f"base {name!r}: no such folder, and the hub did not give it ({reason}). {hint}") from None
+
+
+def digest_folder(folder: Path) -> str:
+    """One digest for all files of a model folder that a loader may read; notes and cards do not count."""
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix not in NOT_THE_MODEL and path.name != "card.json" and path.name[0] != "."
+    )
+    return digest_json({path.name: digest_file(path) for path in files})
+
+
+def find_compute(dtype: str = "auto", precision: str = "auto") -> Compute:
+    """The best device here, and its precisions: bfloat16 where the hardware computes in it, else float32.
+
+    Raises InputError where a precision is asked for that the device has not.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        device, bf16 = "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
+    elif torch.backends.mps.is_available():
+        device, bf16 = "mps", True
+    else:
+        device, bf16 = (
+            "cpu",
+            bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+            or torch.cpu.get_capabilities().get("amx_bf16", False),
+        )
+    if device == "cpu" and "float16" in (dtype, precision):
+        raise InputError("float16 is not for the CPU, the only device here: use auto, bfloat16 or float32")
+    best: Precision = "bfloat16" if bf16 else "float32"
+    weights = dtype if dtype != "auto" else ("float32" if device == "cpu" else best)
+    training = precision if precision != "auto" else best
+    return Compute(device, as_precision(weights), as_precision(training))
+
+
+def as_precision(name: str) -> Precision:
+    """`name`, known to be a precision."""
+    if name not in ("float32", "bfloat16", "float16"):
+        raise InputError(f"{name!r} is not a precision: use auto, float32, bfloat16 or float16")
+    return name
+
+
+def load_tokenizer(source: BaseSource) -> "PreTrainedTokenizerBase":
+    """The base's tokenizer, padding on the left. Raises InputError where it has no chat template or no end token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+    if tokenizer.chat_template is None:
+        raise InputError(
+            f"base {source.name!r} has no chat template, so questions and answers cannot be told apart: "
+            "choose an instruction-tuned base, or add a chat_template to its tokenizer"
+        )
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"base {source.name!r}: its tokenizer has no end token, so an answer would never stop")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def load_model(source: BaseSource, compute: Compute, quantization: str = "none") -> "PreTrainedModel":
+    """The base, frozen and in evaluation mode. Raises BaseNotFound where its files are damaged."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    settings: dict[str, Any] = {
+        "dtype": getattr(torch, compute.weights),
+        # The fused attention of torch is slow in bfloat16 on a CPU at the short lengths that are trained there.
+        "attn_implementation": "eager" if compute.device == "cpu" else "sdpa",
+    }
+    if quantization == "nf4":
+        settings |= {"quantization_config": nf4(compute), "device_map": {"": compute.device}}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source.folder, trust_remote_code=False, local_files_only=True, use_safetensors=True, **settings
+        )
+    except MissingComponent:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BaseNotFound(f"base {source.name!r} cannot be loaded from {str(source.folder)!r}: {reason}") from error
+    if quantization == "none":
+        model = model.to(compute.device)
+    model.requires_grad_(requires_grad=False)
+    return model.eval()
+
+
+def nf4(compute: Compute) -> Any:
+    """The 4-bit NormalFloat configuration (Dettmers et al. 2023), with double quantization."""
+    import importlib.util
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingComponent("base.quantization nf4 needs bitsandbytes, which this platform has no package of")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, compute.training),
+    )
+
+
+def memory_digest(model: "torch.nn.Module") -> str:
+    """SHA-256 of the base's parameters and buffers in memory, adapters left out, by name."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, tensor in sorted(base_tensors(model).items()):
+        total.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return "sha256:" + total.hexdigest()
+
+
+def base_tensors(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
+    """The base's own tensors under the names that they have without an adapter."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]:
+        if "lora_" in name or ".modules_to_save." in name:
+            continue
+        plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
+        tensors[plain] = tensor
+    return tensors
+
+
+def context_length(source: BaseSource) -> int | None:
+    """Longest sequence that the base's configuration names, in tokens."""
+    config = read_json(source.folder / "config.json")
+    length = config.get("max_position_embeddings")
+    return int(length) if length else None

@@ -1,0 +1,54 @@
+"""Lean as a niche: theorems as items, the Lean kernel as the verifier."""
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from speciate.niches.base import Item, Verdict
+from speciate.niches.lean.engine import Lean, LeanJob
+from speciate.niches.lean.families import FAMILIES
+
+
+def stream(family: str, seed: str) -> Iterator[Item]:
+    """Endless theorems of one family as items, repeats included."""
+    rng = Random(f"{seed}/{family}")
+    while True:
+        yield FAMILIES[family](rng).item()
+
+
+def proof_in(answer: str) -> str:
+    """The tactic block of an answer: what stands in its first code block, else all of it."""
+    lines = answer.strip("\n").split("\n")
+    fences = [index for index, line in enumerate(lines) if line.lstrip().startswith("```")]
+    if len(fences) >= 2:
+        return "\n".join(lines[fences[0] + 1 : fences[1]])
+    return "\n".join(lines)
+
+
+class LeanVerifier:
+    """Right where Lean proves the item's own statement with the answer as its tactic block.
+
+    The engine is started by the first `with`, or earlier by `start`, so that its start can overlap other work.
+    """
+
+    def __init__(self, on_setup: Callable[[int, int], None] | None = None) -> None:
+        self.lean = Lean(progress=on_setup)
+
+    def __enter__(self) -> Self:
+        self.lean.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.lean.__exit__(kind, error, trace)
+
+    def verify(self, items: Sequence[Item], answers: Sequence[str]) -> Iterator[Verdict]:
+        """One verdict for each pair, in order."""
+        jobs = (
+            LeanJob(item.payload["preamble"], item.payload["statement"], proof_in(answer))
+            for item, answer in zip(items, answers, strict=True)
+        )
+        for found in self.lean.check(jobs):
+            yield Verdict(float(found.proved), found.reason, found.detail, found.ms)

@@ -1,0 +1,139 @@
+"""The folder of one run: what it began with, what each phase left behind, and whether it may be gone on with.
+
+start.json          the resolved recipe, the base's digest, library versions
+recipe.yaml         the resolved recipe, to be run again
+data/ evals/        rows, items, every answer with its verdict
+checkpoints/        where --resume goes on
+adapter/            the trained adapter
+seconds.json        time of each phase
+run.json            the record, written last
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from speciate import __version__, runs
+from speciate.errors import InputError, NotFound, ResumeMismatch
+from speciate.models.base import BaseSource
+from speciate.recipe import LoadedRecipe, differing_keys, resolve, write_resolved
+from speciate.storage import read_json, read_jsonl, writable_folder, write_json, write_jsonl
+
+START = "start.json"
+SCHEMA = "run-start/1"
+
+
+def new_folder(species: str, out: Path | None) -> Path:
+    """A folder for a new run: `out`, which must be empty or missing, else one in the home named by species and time.
+
+    Raises InputError, HomeNotWritable.
+    """
+    if out is not None:
+        if out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
+            kind = "holds files already" if out.is_dir() else "is a file"
+            hint = " (a run that stopped: add --resume to go on with it)" if (out / START).exists() else ""
+            raise InputError(f"--out {str(out)!r} {kind}{hint}; name a folder that is empty or missing")
+        return writable_folder(out).absolute()
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    parent = writable_folder(runs.folder())
+    for count in range(1, 1000):
+        folder = parent / (f"{species}-{stamp}" if count == 1 else f"{species}-{stamp}-{count}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise InputError(f"{str(parent)!r} holds a thousand runs of this second; use --out")
+
+
+def folder_to_resume(species: str, out: Path | None) -> Path:
+    """`out`, else the newest run of the species that has not ended, else the newest. Raises NotFound."""
+    if out is not None:
+        if not (out / START).is_file():
+            raise NotFound(f"--resume: {str(out)!r} holds no run (it has no {START})")
+        return out.absolute()
+    found = [path.parent for path in runs.folder().glob(f"*/{START}") if read_json(path).get("species") == species]
+    if not found:
+        raise NotFound(
+            f"--resume: there is no run of {species!r} in {str(runs.folder())!r}; leave --resume out to begin one"
+        )
+    return max(found, key=lambda path: (not (path / runs.RECORD).exists(), (path / START).stat().st_mtime_ns))
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that two processes never write one run. Raises InputError."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"another process is running {str(folder)!r}; wait for it, or stop it first") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class RunFolder:
+    """One run on disk. A phase whose result is there is not done again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, loaded: LoadedRecipe, base: BaseSource, versions: dict[str, str]) -> None:
+        """Write what the run begins with."""
+        start = {
+            "speciate": __version__,
+            "schema": SCHEMA,
+            "species": loaded.recipe.species,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "recipe": resolve(loaded.recipe),
+            "base": {"name": base.name, "revision": base.revision, "digest": base.digest},
+            "versions": versions,
+        }
+        write_resolved(loaded.recipe, self.path / "recipe.yaml")
+        write_json(self.path / START, start)
+
+    def check_same(self, loaded: LoadedRecipe, base: BaseSource, versions: dict[str, str]) -> None:
+        """Raises ResumeMismatch, naming every key of recipe, base or versions that is not what the run began with."""
+        start = read_json(self.path / START)
+        differing = differing_keys(start["recipe"], resolve(loaded.recipe))
+        if start["base"]["digest"] != base.digest:
+            differing.append(f"base digest: {start['base']['digest']} -> {base.digest}")
+        differing += [
+            f"version of {name}: {start['versions'].get(name)} -> {versions.get(name)}"
+            for name in ("torch", "transformers", "peft", "trl")
+            if start["versions"].get(name) != versions.get(name)
+        ]
+        if differing:
+            listed = "\n".join(f"  {line}" for line in differing)
+            raise ResumeMismatch(
+                f"the run in {str(self.path)!r} cannot be resumed, for it began with something else:\n{listed}\n"
+                "Take the same again, or begin a new run without --resume."
+            )
+
+    def rows(self, name: str, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The JSONL rows of `name`: read where they are there, else made, timed and written."""
+        path = self.path / name
+        if not path.exists():
+            write_jsonl(path, make())
+        return read_jsonl(path)
+
+    @contextlib.contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the block's time to the phase's seconds."""
+        started = time.perf_counter()
+        yield
+        seconds = self.seconds()
+        seconds[phase] = round(seconds.get(phase, 0.0) + time.perf_counter() - started, 2)
+        write_json(self.path / "seconds.json", seconds)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each phase so far, over all processes that worked on the run."""
+        path = self.path / "seconds.json"
+        return read_json(path) if path.exists() else {}
