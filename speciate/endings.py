@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import platform
+import select
 import shlex
 import sys
 import time
@@ -129,8 +130,12 @@ def _reader_may_leave() -> Generator[None]:
 def _reader_left() -> bool:
     """Whether stdout is a pipe that nobody reads any more; if so, the rest of the output goes nowhere."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    errors = select.poll()
+    errors.register(stdout, 0)
+    if errors.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
         return True
     return False

@@ -23,20 +23,22 @@ def find_run(name: str) -> RunRecord:
     for place in (Path(name), folder() / name):
         if (place / RECORD).is_file():
             return read_run(place / RECORD)
-        if place.is_dir() and place != folder():
-            raise NotFound(
-                f"{str(place)!r} holds no finished run: it has no {RECORD}. A run that stopped early goes on "
-                "with `speciate train RECIPE --resume`."
-            )
-    newest_first = sorted(folder().glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    runs = [read_run(path) for path in newest_first]
-    for run in runs:
+    if (folder() / name).is_dir():
+        raise NotFound(f"the run {name!r} has not ended (it has no {RECORD}); `speciate train RECIPE --resume` ends it")
+    known: list[str] = []
+    damaged: list[str] = []
+    for path in sorted(folder().glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            run = read_run(path)
+        except StorageError as error:
+            damaged.append(str(error))
+            continue
         if run.species == name:
             return run
-    known = [*dict.fromkeys(run.species for run in runs), *(run.run for run in runs)]
+        known += [run.species, run.run]
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f". Runs are looked up as folders, and in {str(folder())!r}."
-    raise NotFound(f"there is no run or species {name!r}{hint}")
+    hint = f"; did you mean {near[0]!r}?" if near else f"; runs are looked up as folders, and in {str(folder())!r}"
+    raise NotFound("\n".join([f"there is no finished run or species {name!r}{hint}", *damaged]))
 
 
 def read_run(path: Path) -> RunRecord:
@@ -46,6 +48,5 @@ def read_run(path: Path) -> RunRecord:
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
-        raise StorageError(
-            f"{str(path)!r} is damaged, or of another version of speciate: {at}: {first['msg']}"
-        ) from error
+        message = f"{str(path)!r} is damaged, or of another version of speciate: {at}: {first['msg']}"
+        raise StorageError(message) from error
