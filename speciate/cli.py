@@ -95,9 +95,11 @@ def train(
     from speciate import pipeline
 
     if dry_run:
+        from speciate.reports.plan import render_plan
+
         with stdout_for_answers():
             plan = pipeline.plan(loaded)
-        answer(plan.document(), _as_yaml(plan.document()), as_json)
+        answer(plan.document(), render_plan(plan), as_json)
         return 0
     with stdout_for_answers():
         record = pipeline.train(loaded, out, resume, _progress())
@@ -331,11 +333,3 @@ def _progress() -> "Progress":
     from speciate.progress import progress_on
 
     return progress_on(sys.stderr)
-
-
-def _as_yaml(values: dict[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    text = io.StringIO()
-    YAML().dump(values, text)
-    return text.getvalue().rstrip()

@@ -11,7 +11,7 @@ from speciate.recipe.loading import (
     load_recipe,
 )
 from speciate.recipe.problems import unknown_names
-from speciate.recipe.resolved import differing_keys, json_schema, recipe_digest, resolve, write_resolved
+from speciate.recipe.resolved import as_yaml, differing_keys, json_schema, recipe_digest, resolve, write_resolved
 from speciate.recipe.species import Recipe
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LoadedBaseRecipe",
     "LoadedRecipe",
     "Recipe",
+    "as_yaml",
     "differing_keys",
     "find_data",
     "json_schema",

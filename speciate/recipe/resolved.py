@@ -24,15 +24,20 @@ def recipe_digest(recipe: Recipe | BaseRecipe) -> str:
     return storage.digest_json(resolve(recipe))
 
 
-def write_resolved(recipe: Recipe | BaseRecipe, path: Path) -> None:
-    """Write the whole recipe, defaults filled in, as a recipe file. Raises StorageError."""
+def as_yaml(resolved: Mapping[str, Any]) -> str:
+    """A resolved recipe as the text of a recipe file."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     yaml.width = 120
     text = io.StringIO()
-    yaml.dump(resolve(recipe), text)
-    storage.write_text(path, text.getvalue())
+    yaml.dump(dict(resolved), text)
+    return text.getvalue()
+
+
+def write_resolved(recipe: Recipe | BaseRecipe, path: Path) -> None:
+    """Write the whole recipe, defaults filled in, as a recipe file. Raises StorageError."""
+    storage.write_text(path, as_yaml(resolve(recipe)))
 
 
 def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
