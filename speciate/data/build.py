@@ -21,6 +21,8 @@ Split = Literal["train", "dev", "test"]
 Stream = Callable[[str, str], Iterator[Item]]
 """From a family and a seed to its endless items."""
 
+EVALUATION = "evaluation"
+"""Seed of the evaluation items: the same for every recipe and seed, so that runs can be compared item by item."""
 MOST_DRAWS = 60
 """Draws for each wanted item, after which a family is said to have too few."""
 MOST_REFUSED = 0.02
@@ -122,11 +124,10 @@ def build(
     on_items: Callable[[int], None],
 ) -> Rows:
     """Draw, verify and keep apart. `excluded` are digests that the base has seen; `on_items` is called per item."""
-    evaluation = f"{seed}/evaluation"
     train, repeats = draw(stream, f"{seed}/train", shares(wanted.train, wanted.families), "train", excluded)
-    dev, _ = draw(stream, evaluation, shares(wanted.dev, wanted.families), "dev", excluded)
-    test, _ = draw(stream, evaluation, shares(wanted.test, wanted.families), "test", excluded)
-    transfer, _ = draw(stream, evaluation, shares(wanted.transfer, wanted.held_out), None, excluded)
+    dev, _ = draw(stream, EVALUATION, shares(wanted.dev, wanted.families), "dev", excluded)
+    test, _ = draw(stream, EVALUATION, shares(wanted.test, wanted.families), "test", excluded)
+    transfer, _ = draw(stream, EVALUATION, shares(wanted.transfer, wanted.held_out), None, excluded)
     drawn = len(train) + len(dev) + len(test) + len(transfer)
     train, dev, test, transfer = (accepted(items, verifier, on_items) for items in (train, dev, test, transfer))
     replay = replay_rows(round(len(train) * wanted.replay / (1 - wanted.replay)), seed)

@@ -20,9 +20,9 @@ class Answer:
     """Tokens generated, the one that ends the answer included."""
 
 
-def stop_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Ids that end an answer: the tokenizer's end token and those of the model's generation settings."""
-    configured = model.generation_config.eos_token_id if model.generation_config else None
+def stop_tokens(model: "PreTrainedModel | None", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Ids that end an answer: the tokenizer's end token and those of the model's generation settings, if it is there."""
+    configured = model.generation_config.eos_token_id if model is not None and model.generation_config else None
     ids = configured if isinstance(configured, list) else [configured]
     return sorted({int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None})
 

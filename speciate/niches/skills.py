@@ -7,6 +7,7 @@ evaluation uses them alone. Knows nothing of models or of how a suite is sampled
 
 import string
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -142,7 +143,7 @@ def lookup(rng: Random) -> tuple[str, str]:
 def chains(rng: Random) -> tuple[str, str]:
     """Where a path of shuffled arrows ends."""
     nodes = rng.sample(string.ascii_lowercase, rng.randint(3, 6))
-    arrows = [f"{a} > {b}" for a, b in zip(nodes, nodes[1:], strict=False)]
+    arrows = [f"{a} > {b}" for a, b in pairwise(nodes)]
     rng.shuffle(arrows)
     start = rng.randrange(len(nodes) - 2)
     steps = rng.randint(1, min(3, len(nodes) - 1 - start))

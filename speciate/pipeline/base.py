@@ -14,7 +14,7 @@ from speciate.evals.stats import wilson
 from speciate.models.base import digest_folder, find_compute
 from speciate.models.tiny import make_model, make_tokenizer
 from speciate.niches import skills
-from speciate.pipeline.machine import disk_must_hold, versions
+from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.progress import Progress
 from speciate.recipe import LoadedBaseRecipe, differing_keys, find_data, recipe_digest, resolve
 from speciate.storage import (
@@ -42,6 +42,7 @@ def train_base(loaded: LoadedBaseRecipe, out: Path | None, resume: bool, progres
 
     Checkpoints lie beside it until it is there. Raises InputError where the folder holds files already.
     """
+    quiet_libraries()
     target = (out or Path(loaded.recipe.output)).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{str(target)!r} is there already and a base is never written to; name another with --out")

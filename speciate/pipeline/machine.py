@@ -17,6 +17,19 @@ LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "
 FULL_BELOW_BYTES = 1_000_000
 
 
+def quiet_libraries() -> None:
+    """Keep the libraries' own bars, notices and deprecation warnings away from whoever reads our messages."""
+    import logging
+    import warnings
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|trl|torch")
+
+
 def versions() -> dict[str, str]:
     """Versions of speciate, Python, the platform and the libraries that decide what training does."""
     found = {name: metadata.version(name) for name in LIBRARIES}

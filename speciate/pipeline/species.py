@@ -31,10 +31,10 @@ from speciate.models.sampler import losses, stop_tokens
 from speciate.niches.base import Item, Verifier
 from speciate.niches.skills import ExactMatch
 from speciate.pipeline.folder import RunFolder, folder_to_resume, new_folder, owned
-from speciate.pipeline.machine import disk_must_hold, peak_memory, versions
+from speciate.pipeline.machine import disk_must_hold, peak_memory, quiet_libraries, versions
 from speciate.pipeline.niche import NicheParts, niche_of
 from speciate.progress import Progress, counted_bytes
-from speciate.recipe import LoadedRecipe, find_data, recipe_digest, resolve
+from speciate.recipe import LoadedRecipe, Recipe, find_data, recipe_digest, resolve
 from speciate.records import AdapterCard, DataManifest, EvalRow, GateResult, Intact, RunRecord
 from speciate.registry import store
 from speciate.storage import disk_errors, folder_published_whole, read_json, read_jsonl, write_json, write_jsonl
@@ -80,6 +80,23 @@ def prepare(loaded: LoadedRecipe) -> Setting:
     return Setting(loaded, source, compute, niche, suite, general, suite_texts(suite, suite_path))
 
 
+def sft_of(recipe: Recipe) -> Sft:
+    """The recipe's training settings, as the trainer takes them."""
+    train = recipe.train
+    return Sft(
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        gradient_accumulation=train.gradient_accumulation,
+        learning_rate=train.learning_rate,
+        warmup=train.warmup,
+        schedule=train.schedule,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        checkpoint_every=train.checkpoint_every,
+        seed=recipe.seed,
+    )
+
+
 def raise_problem(loaded: LoadedRecipe, key: str, message: str) -> None:
     """Raises RecipeError for one key, with its line."""
     from speciate.errors import RecipeError
@@ -89,6 +106,7 @@ def raise_problem(loaded: LoadedRecipe, key: str, message: str) -> None:
 
 def train(loaded: LoadedRecipe, out: Path | None, resume: bool, progress: Progress) -> RunRecord:
     """Run the recipe to its verdict, in a new folder or, with `resume`, in the one it stopped in."""
+    quiet_libraries()
     setting = prepare(loaded)
     species = loaded.recipe.species
     folder = RunFolder(folder_to_resume(species, out) if resume else new_folder(species, out))
@@ -228,19 +246,7 @@ class Run:
         self, model: Any, tokenizer: "PreTrainedTokenizerBase", encoded: list[Encoded], dev: list[Encoded]
     ) -> Trained:
         """Train the adapter, the longest batch first tried."""
-        train = self.recipe.train
-        settings = Sft(
-            epochs=train.epochs,
-            batch_size=train.batch_size,
-            gradient_accumulation=train.gradient_accumulation,
-            learning_rate=train.learning_rate,
-            warmup=train.warmup,
-            schedule=train.schedule,
-            weight_decay=train.weight_decay,
-            max_grad_norm=train.max_grad_norm,
-            checkpoint_every=train.checkpoint_every,
-            seed=self.recipe.seed,
-        )
+        settings = sft_of(self.recipe)
         with self.folder.timed("train"), self.progress.phase("training", settings.steps(len(encoded))) as phase:
             preflight(model, encoded, settings, tokenizer.pad_token_id, self.setting.compute)
             reached = 0

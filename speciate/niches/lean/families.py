@@ -7,6 +7,7 @@ to say, not for this module.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 from speciate.niches.lean.theorems import Theorem
@@ -99,7 +100,7 @@ def equalities(rng: Random) -> Theorem:
     """A chain of equations, shuffled and partly turned round, used as rewrites in the right order."""
     values = rng.sample(VALUES, rng.randint(3, 6))
     turned = [rng.random() < 0.4 for _ in values[1:]]
-    links = list(zip(values, values[1:], strict=False))
+    links = list(pairwise(values))
     facts = [f"{b} = {a}" if back else f"{a} = {b}" for (a, b), back in zip(links, turned, strict=True)]
     binders, names = hypotheses(rng, facts)
     steps = [f"← {name}" if back else name for name, back in zip(names, turned, strict=True)]
@@ -213,7 +214,7 @@ def quantifiers(rng: Random) -> Theorem:
     kind = rng.choice(("Nat", "Int", "Bool", "String"))
     predicates = rng.sample(PREDICATES, rng.randint(2, 4))
     x, w = rng.sample(VALUES[4:], 2)
-    links = list(zip(predicates, predicates[1:], strict=False))
+    links = list(pairwise(predicates))
     facts = [f"∀ {x}, {a} {x} → {b} {x}" for a, b in links]
     exists = rng.random() < 0.6
     others = [name for name in PREDICATES if name not in predicates]
@@ -259,7 +260,7 @@ def case_splits(rng: Random) -> Theorem:
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])
         routes.append(list(range(len(facts), len(facts) + steps)))
-        facts.extend(f"{a} → {b}" for a, b in zip(stops, stops[1:], strict=False))
+        facts.extend(f"{a} → {b}" for a, b in pairwise(stops))
     binders, names = hypotheses(rng, [*facts, " ∨ ".join(cases)])
     lines = [f"rcases {names[-1]} with {' | '.join(['h'] * len(cases))}"]
     for route in routes:
@@ -293,7 +294,7 @@ def witnesses(rng: Random) -> Theorem:
 def implications(rng: Random) -> Theorem:
     """A chain of implications from a given fact to the goal, one of them perhaps a negation."""
     atoms = rng.sample(PROPOSITIONS, rng.randint(3, 5))
-    links = list(zip(atoms, atoms[1:], strict=False))
+    links = list(pairwise(atoms))
     facts = [f"{a} → {b}" for a, b in links] + [atoms[0]]
     negated = rng.random() < 0.3
     goal = "False" if negated else atoms[-1]
@@ -312,22 +313,29 @@ def implications(rng: Random) -> Theorem:
 
 
 def equivalences(rng: Random) -> Theorem:
-    """An equivalence from implications both ways, direct or by an intermediate proposition."""
-    atoms = rng.sample(PROPOSITIONS, 4)
-    there = atoms[: rng.randint(2, 3)]
-    back = [there[-1], *([atoms[3]] if rng.random() < 0.4 else []), there[0]]
-    links = [*zip(there, there[1:], strict=False), *zip(back, back[1:], strict=False)]
-    binders, names = hypotheses(rng, [f"{a} → {b}" for a, b in links])
+    """An equivalence from implications both ways, direct or by way of other propositions, one fact perhaps useless."""
+    atoms = rng.sample(PROPOSITIONS, 8)
+    first, last = atoms[:2]
+    there = [first, *atoms[2 : 2 + rng.choice((0, 0, 1, 2))], last]
+    back = [last, *atoms[4 : 4 + rng.choice((0, 1, 1, 2))], first]
+    links = [*pairwise(there), *pairwise(back)]
+    facts = [f"{a} → {b}" for a, b in links]
+    if rng.random() < 0.5:
+        facts.append(f"{rng.choice(atoms[:2])} → {atoms[7]}")
+    binders, names = hypotheses(rng, facts)
     terms: list[str] = []
-    for route in (names[: len(there) - 1], names[len(there) - 1 :]):
-        terms.append(route[0] if len(route) == 1 else f"fun h => {route[1]} ({route[0]} h)")
-    used = sorted({atom for link in links for atom in link})
+    for route in (names[: len(there) - 1], names[len(there) - 1 : len(links)]):
+        term = "h"
+        for name in route:
+            term = f"{name} {term}" if term == "h" else f"{name} ({term})"
+        terms.append(route[0] if len(route) == 1 else f"fun h => {term}")
+    used = [atom for atom in atoms if any(atom in fact.split() for fact in facts)]
     variables = rng.sample(used, len(used))
     return theorem(
         "equivalences",
         f"({' '.join(variables)} : Prop)",
         binders,
-        f"{there[0]} ↔ {there[-1]}",
+        f"{first} ↔ {last}",
         f"exact ⟨{', '.join(terms)}⟩",
         [*variables, *names],
     )

@@ -51,4 +51,4 @@ class LeanVerifier:
             for item, answer in zip(items, answers, strict=True)
         )
         for found in self.lean.check(jobs):
-            yield Verdict(float(found.proved), found.reason, found.detail, found.ms)
+            yield Verdict(float(found.proved), found.reason, " ".join(found.detail.split())[:300], found.ms)

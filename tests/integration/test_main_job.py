@@ -1,0 +1,225 @@
+"""The main job from the command line, with real Lean, real training on the shipped base, and everything that may stop it.
+
+One run goes through undisturbed; a second with the same recipe is interrupted in every phase, killed in training, and
+resumed each time. Both must end with the same bytes.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = {
+    "niche.families": "[conjunctions, linear]",
+    "niche.held_out": "[implications]",
+    "data.train_items": "64",
+    "data.dev_items": "6",
+    "data.test_items": "16",
+    "data.held_out_items": "4",
+    "train.epochs": "6",
+    "train.batch_size": "16",
+    "train.checkpoint_every": "4",
+    "train.learning_rate": "5e-3",
+    "guard.replay": "0.2",
+    "evals.general_items": "5",
+    "gates.min_gain": "-1",
+    "gates.max_forgetting": "0.9",
+}
+PROGRAM = [sys.executable, "-c", "from speciate.cli import main; main()"]
+
+
+def arguments(*more: str, **changes: str) -> list[str]:
+    """`train` with the small settings."""
+    settings = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
+    pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    return [*PROGRAM, "train", "recipes/lean.yaml", *pairs, *more]
+
+
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL
+    )
+
+
+def run_until(command: list[str], environment: dict[str, str], text: str, number: int) -> tuple[int, str]:
+    """Send signal `number` once `text` stands on stderr; the exit status and all of stderr."""
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        seen = ""
+        for line in process.stderr:
+            seen += line
+            if text in line:
+                process.send_signal(number)
+                break
+        seen += process.stderr.read()
+        return process.wait(timeout=120), seen
+
+
+@pytest.fixture(scope="module")
+def environment(lean_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A home of its own that shares nothing but the embedded Lean."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "cache").mkdir()
+    for part in (lean_home / "cache").iterdir():
+        if part.is_dir():
+            (home / "cache" / part.name).symlink_to(part)
+    return os.environ | {"SPECIATE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="module")
+def whole(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The record of the undisturbed run."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    done = run(arguments("--json", "--out", str(out)), environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def weights(record: dict[str, Any]) -> bytes:
+    return (Path(record["run_dir"]) / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.mark.lean
+def test_the_record_has_all_that_the_contract_names(whole: dict[str, Any]) -> None:
+    assert whole["schema"] == "run/1"
+    assert whole["verdict"] == "passed"
+    assert whole["gain"].keys() >= {"metric", "base", "adapter", "delta", "ci95", "n"}
+    assert whole["gain"]["n"] == 16
+    assert whole["forgetting"].keys() >= {"delta", "ci95_upper", "n", "nats"}
+    assert whole["forgetting"]["nats"]["tokens"] > 1000
+    assert whole["intact"]["logits_identical"] is True
+    assert whole["intact"]["base_digest_before"] == whole["intact"]["base_digest_after"]
+    assert whole["tokens_per_second"] > 0
+    assert whole["peak_memory_bytes"] > 10**8
+    assert {"data", "train", "intact", "total"} <= whole["seconds"].keys()
+    assert whole["data"]["overlap_with_eval"] == 0
+    assert {row["family"]: row["held_out"] for row in whole["families"]}["implications"] is True
+    assert whole["versions"]["lean"].startswith("4.")
+
+
+@pytest.mark.lean
+def test_the_run_folder_holds_every_answer(whole: dict[str, Any]) -> None:
+    folder = Path(whole["run_dir"])
+    for model in ("base", "adapter"):
+        rows = [json.loads(line) for line in (folder / "evals" / f"{model}.jsonl").read_text().splitlines()]
+        assert len(rows) == 16 + 4 + 17 * 5
+        assert rows[0].keys() >= {"prompt", "output", "score", "reason", "ms"}
+    card = json.loads((Path(whole["adapter"]) / "card.json").read_text())
+    assert card["gain"] == whole["gain"]
+    assert card["base"]["name"] == "data/base/tiny"
+    assert str(ROOT) not in (Path(whole["adapter"]) / "adapter_config.json").read_text()
+
+
+@pytest.mark.lean
+def test_the_resolved_recipe_runs_again(whole: dict[str, Any], environment: dict[str, str]) -> None:
+    recipe = Path(whole["run_dir"]) / "recipe.yaml"
+    done = run([*PROGRAM, "recipe", "check", str(recipe), "--json"], environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recipes"][0]["digest"] == whole["recipe_digest"]
+
+
+@pytest.mark.lean
+def test_report_and_registry_show_it(whole: dict[str, Any], environment: dict[str, str]) -> None:
+    shown = run([*PROGRAM, "report", whole["run_dir"]], environment)
+    assert shown.returncode == 0, shown.stderr
+    assert "PASSED" in shown.stdout.upper()
+    listed = json.loads(run([*PROGRAM, "registry", "list", "--json"], environment).stdout)
+    assert [entry["digest"] for entry in listed["entries"]] == [whole["adapter_digest"]]
+    entry = run([*PROGRAM, "registry", "show", "lean-prover"], environment)
+    assert entry.returncode == 0, entry.stderr
+    assert whole["adapter_digest"][7:19] in entry.stdout
+
+
+@pytest.mark.lean
+def test_interrupted_in_every_phase_and_killed_it_ends_the_same(
+    whole: dict[str, Any], environment: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    entries = Path(environment["SPECIATE_HOME"]) / "registry" / "entries"
+    before = sorted(path.name for path in entries.iterdir())
+    more = ["--json", "--out", str(out)]
+    phases = ["making data", "evaluating the base", "training ...", "evaluating the adapter", "proving that the base"]
+    for index, phase in enumerate(phases):
+        resumed = ["--resume"] if index else []
+        status, said = run_until(arguments(*more, *resumed), environment, phase, signal.SIGINT)
+        assert status == 130, said
+        assert "--resume" in said.strip().splitlines()[-1], said
+        assert "Traceback" not in said
+        if phase == "training ...":
+            status, said = run_until(arguments(*more, "--resume"), environment, "loss", signal.SIGKILL)
+            assert status == -signal.SIGKILL, said
+            kept = list((out / "checkpoints").glob("checkpoint-*")) if (out / "checkpoints").exists() else []
+            assert len(kept) <= 3
+    assert sorted(path.name for path in entries.iterdir()) == before
+    done = run(arguments(*more, "--resume"), environment)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert weights(record) == weights(whole)
+    assert record["adapter_digest"] == whole["adapter_digest"]
+    again = run(arguments(*more, "--resume"), environment)
+    assert json.loads(again.stdout) == record, "a finished run is shown, not run again"
+
+
+@pytest.mark.lean
+def test_resuming_something_else_is_refused_by_name(whole: dict[str, Any], environment: dict[str, str]) -> None:
+    out = ["--out", whole["run_dir"]]
+    done = run(arguments("--resume", *out, train__learning_rate="1e-3", **{"train__lora__r": "4"}), environment)
+    assert done.returncode == 2
+    assert "train.learning_rate: 0.005 -> 0.001" in done.stderr
+    assert "train.lora.r:" in done.stderr
+    fresh = run(arguments(*out), environment)
+    assert fresh.returncode == 2
+    assert "holds files already" in fresh.stderr
+
+
+def test_bad_input_starts_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    environment = os.environ | {"SPECIATE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    cases = {
+        "no/such-base": "model hub cannot be reached",
+        str(empty): "has no config.json",
+        "./nothing": "there is no such folder",
+    }
+    for base, message in cases.items():
+        done = run([*PROGRAM, "train", "recipes/lean.yaml", "--set", f"base.model={base}"], environment)
+        assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    family = run([*PROGRAM, "train", "recipes/lean.yaml", "--set", "niche.held_out=[implication]"], environment)
+    assert family.returncode == 2
+    assert "did you mean 'implications'" in family.stderr
+    assert not home.exists(), "nothing may be written for a recipe that cannot run"
+
+
+def test_an_unwritable_home_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    environment = os.environ | {"SPECIATE_HOME": str(blocked / "home"), "HF_HUB_OFFLINE": "1"}
+    done = run([*PROGRAM, "train", "recipes/lean.yaml"], environment)
+    assert done.returncode == 2
+    assert "SPECIATE_HOME" in done.stderr
+
+
+def test_a_dry_run_loads_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {"SPECIATE_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    started = time.monotonic()
+    done = run([*PROGRAM, "train", "recipes/lean.yaml", "--dry-run", "--json", "--set", "train.lora.r=8"], environment)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["schema"] == "plan/1"
+    assert plan["recipe"]["train"]["lora"]["r"] == 8
+    assert plan["sample"].count("⟦") == 1
+    assert plan["sample"].endswith("<|end|>⟧")
+    assert plan["steps"] > 0
+    assert plan["estimated_seconds"]["total"] > 0
+    assert not (tmp_path / "home").exists()
+    assert time.monotonic() - started < 120

@@ -1,0 +1,113 @@
+"""Every skill: right answers by another way of computing, held-out items apart, chance levels true."""
+
+import re
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speciate.niches import skills
+
+LINKS = re.compile(r"(\w) > (\w)")
+
+
+def recomputed(name: str, question: str) -> str | None:
+    """The answer, read off the question's text by means other than the generator's; None where there is no other."""
+    numbers = [int(text) for text in re.findall(r"\d+", question)]
+    row = question.split(": ", 1)[1].rstrip("?").split() if ": " in question else []
+    match name:
+        case "sums" | "differences" | "products":
+            return str(eval(question.removeprefix("What is ").rstrip("?")))  # noqa: S307 - our own generator's text
+        case "remainders":
+            return str(numbers[0] - numbers[1] * (numbers[0] // numbers[1]))
+        case "reversal":
+            return " ".join(row)[::-1]
+        case "sorting":
+            return " ".join(sorted(row, key=lambda text: (len(text), text)))
+        case "counting":
+            return str(Counter(row)[question.split()[2]])
+        case "sequences":
+            return str(2 * numbers[-1] - numbers[-2])
+        case "comparison":
+            return str(max(numbers))
+        case "octal":
+            return oct(int(question.split()[2], 2))[2:]
+        case "parity":
+            return ["even", "odd"][sum(map(int, row)) % 2]
+        case "logic":
+            text = question.split(": ")[1].replace("T", "1").replace("F", "0").replace("not not ", "").replace("not ", "1-")
+            for word, sign in (("and", "&"), ("xor", "^"), ("or", "|")):
+                text = text.replace(word, sign)
+            return "true" if eval(text) else "false"  # noqa: S307 - our own generator's text
+        case "deletion":
+            return " ".join(letter for letter in row if letter != question.split()[1]) or "nothing"
+        case "lookup":
+            return dict(re.findall(r"(\w) = (\d+)", question))[question[-2]]
+        case "chains":
+            arrows, place = dict(LINKS.findall(question)), question.split("From ")[1][0]
+            for _ in range(numbers[-1]):
+                place = arrows[place]
+            return place
+        case _:
+            return None
+
+
+@pytest.mark.parametrize("name", skills.SKILLS)
+@given(seed=st.integers(0, 10**9))
+def test_answers_are_right(name: str, seed: int) -> None:
+    item = skills.item(name, Random(seed))
+    other = recomputed(name, item.prompt)
+    if other is None:
+        assert name in ("extremes", "weekdays")
+        return
+    assert item.reference == other, item.prompt
+
+
+def test_weekdays_count_from_a_calendar() -> None:
+    import datetime
+
+    for item in skills.sample("weekdays", 60, "calendar"):
+        _, _, _, days, _, word, day = item.prompt.rstrip("?").split()
+        start = datetime.date(2024, 1, 1) + datetime.timedelta(skills.WEEKDAYS.index(day))
+        end = start + datetime.timedelta(int(days) * (1 if word == "after" else -1))
+        assert f"{end:%A}" == item.reference
+
+
+def test_extremes_are_extreme() -> None:
+    for item in skills.sample("extremes", 60, "extremes"):
+        word, row = item.prompt.split(" of: ")
+        ordered = sorted(map(int, row.split()))
+        assert int(item.reference) == ordered[0 if word == "Smallest" else -1]
+
+
+@pytest.mark.parametrize("name", skills.SKILLS)
+def test_a_suite_never_meets_training_items(name: str) -> None:
+    judged = skills.sample(name, 100, "a")
+    training = skills.stream(name, "b", held=False)
+    seen = {next(training).digest for _ in range(500)}
+    assert len({item.digest for item in judged}) == 100
+    assert seen.isdisjoint(item.digest for item in judged)
+
+
+def test_too_many_items_are_refused_with_the_number_there_are() -> None:
+    with pytest.raises(ValueError, match="'weekdays' has only about"):
+        skills.sample("weekdays", 1000, "a")
+
+
+@pytest.mark.parametrize(("name", "chance"), skills.CHANCE.items())
+def test_chance_levels_are_those_of_the_best_constant_guess(name: str, chance: float) -> None:
+    items = skills.sample(name, 200, "chance")
+    if name == "comparison":
+        share = sum(item.prompt.split()[3].rstrip(",") == item.reference for item in items) / len(items)
+    else:
+        share = max(Counter(item.reference for item in items).values()) / len(items)
+    assert abs(share - chance) < 0.15
+
+
+def test_exact_match_forgives_spaces_and_nothing_else() -> None:
+    item = skills.sample("sums", 1, "match")[0]
+    answers = [f" {item.reference}\n", f"{item.reference}.", "", f"{item.reference} {item.reference}"]
+    scores = [verdict.score for verdict in skills.ExactMatch().verify([item] * 4, answers)]
+    assert scores == [1.0, 0.0, 0.0, 0.0]
