@@ -16,6 +16,7 @@ from speciate import __version__, endings, storage
 from speciate.cli import run
 from speciate.runs import RECORD
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-c", "from speciate.cli import main; main()")
 HEAVY = {
     "torch", "transformers", "trl", "peft", "datasets", "scipy", "numpy", "rich", "pydantic", "ruamel", "accelerate",
@@ -197,6 +198,29 @@ def test_an_unwritable_home_is_bad_input(speciate: Speciate, tmp_path: Path):
     assert ended.returncode == 2
     assert "cannot write to" in ended.stderr
     assert "Set SPECIATE_HOME" in ended.stderr
+
+
+def test_a_dry_run_answers_and_writes_nothing(
+    random_llama: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("SPECIATE_HOME", str(home))
+    monkeypatch.chdir(ROOT)
+    recipe = home.parent / "r.yaml"
+    recipe.write_text(
+        f"species: a\nbase: {{model: {random_llama}}}\nniche: {{name: lean}}\ntrain: {{max_length: 256}}\n"
+    )
+    assert run(["train", str(recipe), "--dry-run", "--json"]) == 0
+    plan = the_document(capsys.readouterr().out)
+    assert (plan["schema"], plan["species"], plan["recipe"]["train"]["max_length"]) == ("plan/1", "a", 256)
+    assert run(["train", str(recipe), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{plan['steps']:,} steps" in shown
+    assert "⟦" in shown
+    assert not home.exists()
+    (home.parent / "file").write_text("")
+    monkeypatch.setenv("SPECIATE_HOME", str(home.parent / "file" / "home"))
+    assert run(["train", str(recipe)]) == 2
+    assert "Set SPECIATE_HOME" in capsys.readouterr().err
 
 
 def test_completion(speciate: Speciate):
