@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def writable_folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Generator[None]:
     """Turn an OSError of the block into a StorageError that names the place and the way out."""
     try:
         yield
@@ -59,16 +59,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, all or nothing. Raises StorageError."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        aside = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(aside, 0o644)
-            os.replace(aside, path)
+            aside.chmod(0o644)
+            aside.replace(path)
         except BaseException:
-            Path(aside).unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
 
@@ -140,7 +141,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def folder_published_whole(target: Path) -> Iterator[Path]:
+def folder_published_whole(target: Path) -> Generator[Path]:
     """Give an empty folder to fill; on success it becomes `target` in one rename, otherwise it is removed.
 
     A `target` that exists already is left as it is: the caller names folders by their content. Raises StorageError.
@@ -153,14 +154,14 @@ def folder_published_whole(target: Path) -> Iterator[Path]:
             yield aside
             for path in sorted(aside.rglob("*")):
                 if path.is_file():
-                    os.chmod(path, 0o644)
+                    path.chmod(0o644)
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
             for folder in [*(path for path in aside.rglob("*") if path.is_dir()), aside]:
                 sync_folder(folder)
-            os.chmod(aside, 0o755)
+            aside.chmod(0o755)
             try:
-                os.rename(aside, target)
+                aside.rename(target)
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise

@@ -8,8 +8,8 @@ import pytest
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from speciate.niches import skills  # noqa: E402 - the environment stands before any library loads
-from speciate.niches.lean.niche import stream  # noqa: E402
+from speciate.niches import skills
+from speciate.niches.lean.niche import stream
 
 ROOT = Path(__file__).parent.parent
 

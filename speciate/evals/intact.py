@@ -13,10 +13,12 @@ from speciate.records import Intact
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
+
+    from speciate.models.base import CausalLM
 
 
-def logits(model: "PreTrainedModel | PeftModel", batch: "torch.Tensor") -> "torch.Tensor":
+def logits(model: "CausalLM", batch: "torch.Tensor") -> "torch.Tensor":
     """Logits of a batch of token ids, on the CPU."""
     import torch
 

@@ -8,13 +8,15 @@ from speciate.niches.base import Item, Verifier
 from speciate.records import EvalRow
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
+
+    from speciate.models.base import CausalLM
 
 Split = Literal["niche", "transfer", "general"]
 
 
 def evaluate(
-    model: "PreTrainedModel",
+    model: "CausalLM",
     tokenizer: "PreTrainedTokenizerBase",
     items: Sequence[Item],
     verifier: Verifier,
@@ -23,7 +25,7 @@ def evaluate(
     split: Split,
     max_new_tokens: int,
     batch_size: int,
-    on_items: Callable[[int], None] = lambda count: None,
+    on_items: Callable[[int], None] = lambda _: None,
 ) -> list[EvalRow]:
     """A greedy answer to each item and the verdict on it, in the order of `items`.
 

@@ -89,5 +89,5 @@ def weights_digest(model: "PeftModel") -> str:
 
 def save(model: "PeftModel", folder: Path) -> None:
     """Write `adapter_model.safetensors` and `adapter_config.json` to `folder`."""
-    model.save_pretrained(folder, safe_serialization=True)
+    model.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)

@@ -7,14 +7,17 @@ Weights in pickle form are refused, and code that comes with a model is never ru
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from speciate.errors import BaseNotFound, InputError, MissingComponent
 from speciate.storage import digest_file, digest_json, read_json
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    CausalLM = PreTrainedModel | PeftModel
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -68,7 +71,7 @@ def locate(name: str, found: Path | None, revision: str | None = None) -> BaseSo
 def download(name: str, revision: str | None) -> Path:
     """The local snapshot of a hub model. Raises BaseNotFound."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     hint = "Give a folder with a model, or a hub name such as 'Qwen/Qwen3-0.6B'."
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -79,7 +82,8 @@ def download(name: str, revision: str | None) -> Path:
         raise BaseNotFound(f"base {name!r}: neither a folder nor a hub name. {hint}") from None
     except LocalEntryNotFoundError:
         raise BaseNotFound(
-            f"base {name!r}: no such folder, and the model hub cannot be reached to look for a model of that name. {hint}"
+            f"base {name!r}: no such folder, and the model hub cannot be reached to look for a model of that name. "
+            + hint
         ) from None
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -108,11 +112,9 @@ def find_compute(dtype: str = "auto", precision: str = "auto") -> Compute:
     elif torch.backends.mps.is_available():
         device, bf16 = "mps", True
     else:
-        device, bf16 = (
-            "cpu",
-            bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-            or torch.cpu.get_capabilities().get("amx_bf16", False),
-        )
+        # An ARM core may report bf16 too, but torch computes with it only where it has a kernel library for it.
+        found = torch.cpu.get_capabilities()
+        device, bf16 = "cpu", any(found.get(name) for name in ("avx512_bf16", "amx_bf16"))
     if device == "cpu" and "float16" in (dtype, precision):
         raise InputError("float16 is not for the CPU, the only device here: use auto, bfloat16 or float32")
     best: Precision = "bfloat16" if bf16 else "float32"
@@ -168,7 +170,7 @@ def load_model(source: BaseSource, compute: Compute, quantization: str = "none")
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BaseNotFound(f"base {source.name!r} cannot be loaded from {str(source.folder)!r}: {reason}") from error
     if quantization == "none":
-        model = model.to(compute.device)
+        cast("torch.nn.Module", model).to(compute.device)
     model.requires_grad_(requires_grad=False)
     return model.eval()
 

@@ -5,10 +5,12 @@ Knows nothing of right and wrong.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
+
+    from speciate.models.base import CausalLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,12 @@ class Answer:
     """Tokens generated, the one that ends the answer included."""
 
 
-def stop_tokens(model: "PreTrainedModel | None", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Ids that end an answer: the tokenizer's end token and those of the model's generation settings, if it is there."""
-    configured = model.generation_config.eos_token_id if model is not None and model.generation_config else None
-    ids = configured if isinstance(configured, list) else [configured]
-    return sorted({int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None})
+def stop_tokens(model: "CausalLM | None", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Ids that end an answer: the tokenizer's end token and, of a model, those of its generation settings."""
+    settings: Any = getattr(model, "generation_config", None)
+    configured = settings.eos_token_id if settings else None
+    ends: list[Any] = [*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id]
+    return sorted({int(end) for end in ends if end is not None})
 
 
 def prompt_ids(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
@@ -36,13 +39,13 @@ def prompt_ids(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
 
 
 def answer(
-    model: "PreTrainedModel",
+    model: "CausalLM",
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[str],
     *,
     max_new_tokens: int,
     batch_size: int,
-    on_answers: Callable[[int], None] = lambda count: None,
+    on_answers: Callable[[int], None] = lambda _: None,
 ) -> list[Answer]:
     """Greedy answers, in the order of `prompts`; batches hold prompts of like length, padded on the left."""
     import torch
@@ -61,7 +64,7 @@ def answer(
         padded = [[tokenizer.pad_token_id] * (longest - len(encoded[i])) + encoded[i] for i in batch]
         mask = [[0] * (longest - len(encoded[i])) + [1] * len(encoded[i]) for i in batch]
         with torch.inference_mode():
-            output = model.generate(
+            output = cast(Any, model).generate(
                 input_ids=torch.tensor(padded, device=model.device),
                 attention_mask=torch.tensor(mask, device=model.device),
                 generation_config=config,
@@ -75,7 +78,7 @@ def answer(
 
 
 def losses(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], *, batch_size: int
+    model: "CausalLM", tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], *, batch_size: int
 ) -> list[tuple[float, int]]:
     """For each text the sum of its loss in nats, and the number of tokens predicted (all but the first)."""
     import torch

@@ -4,7 +4,8 @@ Knows nothing of what the model will read: texts and architecture are given.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -75,3 +76,12 @@ def make_model(
         "attn_implementation": "eager",
     }
     return LlamaForCausalLM(LlamaConfig(**settings))
+
+
+def save_model(model: "LlamaForCausalLM", folder: Path) -> None:
+    """Write `model` in bfloat16; in memory it becomes what was written, in float32 again and in evaluation mode."""
+    import torch
+
+    cast(torch.nn.Module, model).to(torch.bfloat16)
+    model.save_pretrained(folder)
+    model.float().eval()

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from speciate import __version__
 from speciate.data import corpus as corpora
@@ -12,7 +12,7 @@ from speciate.errors import InputError, RecipeError, ResumeMismatch
 from speciate.evals.runner import evaluate
 from speciate.evals.stats import wilson
 from speciate.models.base import digest_folder, find_compute
-from speciate.models.tiny import make_model, make_tokenizer
+from speciate.models.tiny import make_model, make_tokenizer, save_model
 from speciate.niches import skills
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.progress import Progress
@@ -52,7 +52,8 @@ def train_base(loaded: LoadedBaseRecipe, out: Path | None, resume: bool, progres
     checkpoints = writable_folder(target.parent) / f".{target.name}.training"
     begin(loaded, checkpoints, resume)
     tokenizer = tokenizer_of(loaded)
-    model = model_of(loaded, tokenizer).to(find_compute().device)
+    model = model_of(loaded, tokenizer)
+    cast(Any, model).to(find_compute().device)
     schedule = schedule_of(loaded)
     with disk_must_hold(target.parent):
         with progress.phase("training the base", schedule.steps) as phase:
@@ -92,11 +93,8 @@ def publish(
     progress: Progress,
 ) -> None:
     """Write weights in bfloat16, tokenizer and card to `folder`; the skills are measured on the weights as written."""
-    import torch
-
-    model.to(torch.bfloat16).save_pretrained(folder)
+    save_model(model, folder)
     tokenizer.save_pretrained(folder)
-    model.float().eval()
     items = [item for name in skills.SKILLS for item in skills.sample(name, CARD_ITEMS, CARD_SEED)]
     with progress.phase("measuring its skills", 2 * len(items)) as phase:
         rows = evaluate(

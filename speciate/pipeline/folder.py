@@ -11,7 +11,7 @@ run.json            the record, written last
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def folder_to_resume(species: str, out: Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def owned(folder: Path) -> Generator[None]:
     """Hold the folder's lock, so that two processes never write one run. Raises InputError."""
     lock = FileLock(folder / ".lock")
     try:
@@ -125,7 +125,7 @@ class RunFolder:
         return read_jsonl(path)
 
     @contextlib.contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
+    def timed(self, phase: str) -> Generator[None]:
         """Add the block's time to the phase's seconds."""
         started = time.perf_counter()
         yield

@@ -6,7 +6,7 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib import metadata
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def peak_memory() -> int:
 
 
 @contextlib.contextmanager
-def disk_must_hold(folder: Path) -> Iterator[None]:
+def disk_must_hold(folder: Path) -> Generator[None]:
     """Name a full disk where a library fails on it in words of its own. Raises StorageError."""
     try:
         yield

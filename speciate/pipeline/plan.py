@@ -15,7 +15,7 @@ from speciate.data.build import draw, replay_rows, shares
 from speciate.models.base import load_tokenizer
 from speciate.models.sampler import stop_tokens
 from speciate.pipeline.machine import quiet_libraries
-from speciate.pipeline.species import Setting, prepare, sft_of
+from speciate.pipeline.setting import Setting, prepare, sft_of
 from speciate.recipe import LoadedRecipe, recipe_digest, resolve
 from speciate.records import Document
 from speciate.train.encoding import IGNORED, Encoded, check_rows, encode
@@ -120,9 +120,7 @@ def trainable_parameters(shapes: dict[str, list[int]], targets: str | tuple[str,
         shape
         for name, shape in shapes.items()
         if len(shape) == 2
-        and (
-            (".layers." in name if targets == "all-linear" else name.removesuffix(".weight").rsplit(".", 1)[-1] in targets)
-        )
+        and (".layers." in name if targets == "all-linear" else name.removesuffix(".weight").split(".")[-1] in targets)
     ]
     return sum(r * (rows + columns) for rows, columns in chosen) or None
 
@@ -167,4 +165,3 @@ def marked(tokenizer: "PreTrainedTokenizerBase", row: Encoded) -> str:
             pieces.append(f"⟦{text}⟧" if inside else text)
             start, inside = end, counts
     return "".join(pieces)
-

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from speciate.errors import TrainingDiverged
 from speciate.storage import folder_published_whole, read_json, write_json
@@ -56,6 +56,7 @@ def packed_row(
 
     A chat counts in the loss by its answer and the token that ends it, a text by all of its tokens.
     """
+    end = cast(int, tokenizer.eos_token_id)
     ids: list[int] = []
     labels: list[int] = []
     for number in range(context):
@@ -63,7 +64,7 @@ def packed_row(
             break
         found = document(row * context + number)
         if isinstance(found, str):
-            text = [*tokenizer.encode(found, add_special_tokens=False), tokenizer.eos_token_id]
+            text = [*tokenizer.encode(found, add_special_tokens=False), end]
             ids += text
             labels += text
             continue
@@ -71,7 +72,7 @@ def packed_row(
             [{"role": "user", "content": found[0]}], add_generation_prompt=True, tokenize=False
         )
         asked = tokenizer.encode(str(prompt), add_special_tokens=False)
-        answer = [*tokenizer.encode(found[1], add_special_tokens=False), tokenizer.eos_token_id]
+        answer = [*tokenizer.encode(found[1], add_special_tokens=False), end]
         ids += asked + answer
         labels += [IGNORED] * len(asked) + answer
     return ids[:context], labels[:context]

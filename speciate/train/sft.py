@@ -97,8 +97,8 @@ def preflight(model: "PeftModel", rows: Sequence[Encoded], settings: Sft, pad: i
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate" not in str(error):
             raise
         raise LongestBatchFailed(
-            f"the longest batch ({len(longest)} rows of {width} tokens) does not fit in the memory of {compute.device}: "
-            f"set train.batch_size={max(1, settings.batch_size // 2)} "
+            f"the longest batch ({len(longest)} rows of {width} tokens) does not fit in the memory of "
+            f"{compute.device}: set train.batch_size={max(1, settings.batch_size // 2)} "
             f"train.gradient_accumulation={settings.gradient_accumulation * 2}"
         ) from error
     finally:
@@ -133,7 +133,8 @@ def train(
     from accelerate.utils.other import extract_model_from_parallel
     from datasets import Dataset, disable_progress_bars
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     disable_progress_bars()
     order = settings.order(rows)
@@ -176,11 +177,11 @@ def train(
 
         def on_log(
             self,
-            args: TrainingArguments,
+            args: TrainingArguments,  # noqa: ARG002
             state: TrainerState,
-            control: TrainerControl,
+            control: TrainerControl,  # noqa: ARG002
             logs: dict[str, float] | None = None,
-            **kwargs: Any,
+            **kwargs: Any,  # noqa: ARG002
         ) -> None:
             if logs and "loss" in logs:
                 loss = float(logs["loss"])
@@ -188,7 +189,13 @@ def train(
                     raise TrainingDiverged(f"the loss is {loss} at step {state.global_step}: lower train.learning_rate")
                 on_step(Step(state.global_step, loss, float(logs.get("learning_rate", 0.0))))
 
-        def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        def on_save(
+            self,
+            args: TrainingArguments,  # noqa: ARG002
+            state: TrainerState,
+            control: TrainerControl,  # noqa: ARG002
+            **kwargs: Any,  # noqa: ARG002
+        ) -> None:
             mark(checkpoints / f"checkpoint-{state.global_step}")
 
     def dataset(encoded: Sequence[Encoded]) -> Dataset:

@@ -65,7 +65,9 @@ def test_excluded_items_are_in_no_split() -> None:
 
 def test_refused_references_are_left_out_and_counted() -> None:
     plain = build(stream, wanted(train=600), 0, frozenset(), skills.ExactMatch(), lambda _: None)
-    worst = min("0123456789abcdef", key=lambda digit: sum(item.digest[-2:] == f"{digit}0" for item in plain.train) or 99)
+    worst = min(
+        "0123456789abcdef", key=lambda digit: sum(item.digest[-2:] == f"{digit}0" for item in plain.train) or 99
+    )
     refused = {item.digest for item in plain.train if item.digest[-2:] == f"{worst}0"}
     assert 0 < len(refused) < 12
 

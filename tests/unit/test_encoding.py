@@ -40,7 +40,7 @@ def test_rows_that_would_train_nothing_or_the_wrong_thing_are_refused() -> None:
     check_rows([good], [1], 3)
     with pytest.raises(EmptyLossMask, match="no training rows"):
         check_rows([], [1], 3)
-    with pytest.raises(EmptyLossMask, match="1 of 2 rows .* row 1"):
+    with pytest.raises(EmptyLossMask, match=r"1 of 2 rows .* row 1"):
         check_rows([good, Encoded([5, 6], [IGNORED, IGNORED])], [1], 3)
     with pytest.raises(StopTokenUntrained, match="row 1"):
         check_rows([good, Encoded([5, 6, 1], [IGNORED, 6, IGNORED])], [1], 3)

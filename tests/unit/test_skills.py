@@ -37,7 +37,13 @@ def recomputed(name: str, question: str) -> str | None:
         case "parity":
             return ["even", "odd"][sum(map(int, row)) % 2]
         case "logic":
-            text = question.split(": ")[1].replace("T", "1").replace("F", "0").replace("not not ", "").replace("not ", "1-")
+            text = (
+                question.split(": ")[1]
+                .replace("T", "1")
+                .replace("F", "0")
+                .replace("not not ", "")
+                .replace("not ", "1-")
+            )
             for word, sign in (("and", "&"), ("xor", "^"), ("or", "|")):
                 text = text.replace(word, sign)
             return "true" if eval(text) else "false"  # noqa: S307 - our own generator's text

@@ -47,9 +47,10 @@ def test_the_order_of_variables_does_not_count() -> None:
 )
 def test_what_a_theorem_says_counts(statement: str) -> None:
     names = ("p", "q", "r", "h1")
-    assert Theorem("f", statement, "", names).digest != Theorem(
-        "f", "theorem t (p q : Prop) (h1 : p ∧ q) : q", "", names
-    ).digest
+    assert (
+        Theorem("f", statement, "", names).digest
+        != Theorem("f", "theorem t (p q : Prop) (h1 : p ∧ q) : q", "", names).digest
+    )
 
 
 def test_canonical_form_leaves_words_of_the_language_alone() -> None:

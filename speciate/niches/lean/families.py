@@ -74,18 +74,18 @@ def conjunctions(rng: Random) -> Theorem:
     extra = atoms.pop() if rng.random() < 0.5 else None
     given = random_tree(rng, atoms)
     facts = [show_tree(given)]
+    source = rng.choice(atoms) if extra is not None else ""
     if extra is not None:
-        source = rng.choice(atoms)
         facts.append(f"{source} → {extra}")
     binders, names = hypotheses(rng, facts)
     terms = paths(given, names[0])
     wanted = rng.sample(atoms, rng.randint(1, min(3, len(atoms))))
     if extra is not None:
-        argument = terms[source]
-        terms[extra] = f"{names[1]} {argument}"
+        terms[extra] = f"{names[1]} {terms[source]}"
         wanted[rng.randrange(len(wanted))] = extra
     goal = random_tree(rng, wanted)
-    variables = rng.sample([*atoms, *([extra] if extra else [])], len(atoms) + (extra is not None))
+    declared = atoms if extra is None else [*atoms, extra]
+    variables = rng.sample(declared, len(declared))
     return theorem(
         "conjunctions",
         f"({' '.join(variables)} : Prop)",
@@ -219,16 +219,17 @@ def quantifiers(rng: Random) -> Theorem:
     exists = rng.random() < 0.6
     others = [name for name in PREDICATES if name not in predicates]
     side = rng.choice(others) if exists and rng.random() < 0.6 else None
+    turned = side is not None and rng.random() < 0.5
     if exists:
         start = [f"{predicates[0]} {x}"] + ([f"{side} {x}"] if side else [])
-        turned = side is not None and rng.random() < 0.5
         start = start[::-1] if turned else start
         facts.append(f"∃ {x}, {' ∧ '.join(start)}")
     binders, names = hypotheses(rng, facts)
     term = "hp"
     for name in names[: len(links)]:
         term = f"{name} {w} {term}" if term == "hp" else f"{name} {w} ({term})"
-    shown = rng.sample([*predicates, *([side] if side else [])], len(predicates) + (side is not None))
+    declared = predicates if side is None else [*predicates, side]
+    shown = rng.sample(declared, len(declared))
     variables = f"({' '.join(shown)} : {kind} → Prop)"
     chosen = [*shown, *names, x]
     if not exists:

@@ -1,15 +1,15 @@
 """The edits that turn the npm package's `lean.js` into a host for one proof checker.
 
-The script is Emscripten's glue around `lean.wasm`. As it comes it takes two minutes to start, cannot be spoken to through
-a pipe, and mounts the host's `/home` and `/tmp`. Each edit names the text that it replaces; that text must occur exactly
-once, so another build of the package is refused, never half edited. Pure: text in, text out.
+The script is Emscripten's glue around `lean.wasm`. As it comes it takes two minutes to start, cannot be spoken to
+through a pipe, and mounts the host's `/home` and `/tmp`. Each edit names the text that it replaces; that text must
+occur exactly once, so another build of the package is refused, never half edited. Pure: text in, text out.
 """
 
 import re
 
 from speciate.errors import LeanUnavailable
 
-# The 201,110 exports are declared and assigned one by one (88 of 89 MB): only those that the script itself names are kept.
+# The 201,110 exports are declared and assigned one by one (88 of 89 MB): those that the script itself names are kept.
 _EXPORTS_OPEN = "function assignWasmExports(wasmExports){"
 _NAMES_OPEN = "};var _main,"
 
