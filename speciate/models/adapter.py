@@ -1,12 +1,13 @@
 """Attach a fresh LoRA to a base, save it, and take its fingerprint. The base's own weights are never changed."""
 
+import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from speciate.errors import NothingTrainable
+from speciate.errors import NothingTrainable, PreflightError
 from speciate.models.base import BaseSource
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class LoraShape:
 def attach(model: "PreTrainedModel", shape: LoraShape, source: BaseSource, seed: int) -> "PeftModel":
     """`model` with a new trainable adapter, whose random half is drawn from `seed`.
 
-    Raises NothingTrainable where a named module does not exist in the base.
+    Raises NothingTrainable where a named module is not in the base, PreflightError where it is its output layer.
     """
     import torch
     from peft import LoraConfig, get_peft_model
@@ -43,7 +44,6 @@ def attach(model: "PreTrainedModel", shape: LoraShape, source: BaseSource, seed:
         target_modules=shape.targets if isinstance(shape.targets, str) else list(shape.targets),
         use_rslora=shape.rslora,
         task_type="CAUSAL_LM",
-        base_model_name_or_path=source.name,
         revision=source.revision,
     )
     torch.manual_seed(seed)
@@ -54,20 +54,31 @@ def attach(model: "PreTrainedModel", shape: LoraShape, source: BaseSource, seed:
 
 
 def check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
-    """Raises NothingTrainable for the targets that match no linear module; PEFT ignores them where another matches."""
-    import difflib
-
+    """Raises NothingTrainable for targets that match no linear module, which PEFT ignores where another matches, and
+    PreflightError for the output layer.
+    """
     from torch.nn import Linear
 
-    names = [name for name, module in model.named_modules() if isinstance(module, Linear)]
-    known = sorted({name.rsplit(".", 1)[-1] for name in names})
-    wrong = [target for target in targets if not any(n == target or n.endswith(f".{target}") for n in names)]
+    output = model.get_output_embeddings()
+    modules = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
+
+    def matched(target: str) -> list[Linear]:
+        return [module for name, module in modules.items() if name == target or name.endswith(f".{target}")]
+
+    known = sorted({name.rsplit(".", 1)[-1] for name, module in modules.items() if module is not output})
+    wrong = [target for target in targets if not matched(target)]
     if wrong:
         near = [match for target in wrong for match in difflib.get_close_matches(target, known, 1)]
         hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
         raise NothingTrainable(
             f"train.lora.targets: the base has no linear module {', '.join(map(repr, wrong))}{hint} "
             f"(it has {', '.join(known)})"
+        )
+    last = [target for target in targets if any(module is output for module in matched(target))]
+    if last:
+        raise PreflightError(
+            f"train.lora.targets: {', '.join(map(repr, last))} is the base's output layer, which cannot be adapted "
+            f"(the trainer's loss never builds its logits); choose from {', '.join(known)}"
         )
 
 

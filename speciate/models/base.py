@@ -4,12 +4,13 @@ A base always ends up as a local folder with safetensors weights, so that one di
 Weights in pickle form are refused, and code that comes with a model is never run.
 """
 
+import difflib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from speciate.errors import BaseNotFound, InputError, MissingComponent
+from speciate.errors import BaseNotFound, InputError, MissingComponent, StorageError
 from speciate.storage import digest_file, digest_json, read_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 NOT_THE_MODEL = {".md", ".py", ".msgpack", ".h5", ".onnx", ".gguf", ".bin", ".pt", ".pth", ".ckpt"}
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+GIVE_A_FOLDER = "give a folder that save_pretrained wrote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +56,39 @@ def locate(name: str, found: Path | None, revision: str | None = None) -> BaseSo
 
     Raises BaseNotFound, with what to do, where there is no such folder or model, or no safetensors in it.
     """
-    folder = found if found is not None and found.is_dir() else download(name, revision)
-    for needed in ("config.json", "tokenizer_config.json"):
-        if not (folder / needed).is_file():
-            raise BaseNotFound(f"base {name!r}: {str(folder)!r} has no {needed}; it is not a complete model folder")
+    folder = chosen(name, found, revision)
+    for needed in (("config.json",), ("tokenizer_config.json",), TOKENIZER_FILES):
+        if not any((folder / file).is_file() for file in needed):
+            listed = " or ".join(needed)
+            raise BaseNotFound(f"base {name!r}: {str(folder)!r} has no {listed}; it is not a complete model folder")
     if not any(folder.glob("*.safetensors")):
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt"})
         advice = (
-            f"only {', '.join(pickled)}, which is not opened: convert it to safetensors"
-            if pickled
-            else "give a folder that save_pretrained wrote"
+            f"only {', '.join(pickled)}, which is not opened: convert it to safetensors" if pickled else GIVE_A_FOLDER
         )
         raise BaseNotFound(f"base {name!r}: {str(folder)!r} has no safetensors weights; {advice}")
     return BaseSource(name, revision, folder, digest_folder(folder))
 
 
+def chosen(name: str, found: Path | None, revision: str | None) -> Path:
+    """The folder that was found, or the one that the hub gives."""
+    if found is None:
+        return download(name, revision)
+    if not found.is_dir():
+        raise BaseNotFound(f"base {name!r}: {str(found)!r} is a file; {GIVE_A_FOLDER}")
+    if revision is not None:
+        raise InputError(
+            f"base.revision={revision!r} is for models of the hub; {str(found)!r} is a folder: leave it out"
+        )
+    return found
+
+
 def download(name: str, revision: str | None) -> Path:
     """The local snapshot of a hub model. Raises BaseNotFound."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    hint = "Give a folder with a model, or a hub name such as 'Qwen/Qwen3-0.6B'."
+    hint = folder_meant(name) or "Give a folder with a model, or a hub name such as 'Qwen/Qwen3-0.6B'."
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise BaseNotFound(f"base {name!r}: there is no such folder. {hint}")
     try:
@@ -85,9 +100,23 @@ def download(name: str, revision: str | None) -> Path:
             f"base {name!r}: no such folder, and the model hub cannot be reached to look for a model of that name. "
             + hint
         ) from None
-    except (HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BaseNotFound(f"base {name!r}: no such folder, and the hub did not give it ({reason}). {hint}") from None
+    except Exception as error:  # the client's own errors, its HTTP library's and those of the disk have no common root
+        raise BaseNotFound(
+            f"base {name!r}: no such folder, and the hub did not give it ({first_line(error)}). {hint}"
+        ) from error
+
+
+def folder_meant(name: str) -> str:
+    """`Did you mean 'x'?` where a folder of nearly that name is there, else nothing."""
+    path = Path(name)
+    beside = [folder.name for folder in path.parent.glob("*") if folder.is_dir()]
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    return f"Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, else its name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def digest_folder(folder: Path) -> str:
@@ -131,10 +160,16 @@ def as_precision(name: str) -> Precision:
 
 
 def load_tokenizer(source: BaseSource) -> "PreTrainedTokenizerBase":
-    """The base's tokenizer, padding on the left. Raises InputError where it has no chat template or no end token."""
+    """The base's tokenizer, padding on the left.
+
+    Raises BaseNotFound where its files are missing or damaged, InputError where it has no chat template or end token.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:
+        raise unreadable(source, "tokenizer", error) from error
     if tokenizer.chat_template is None:
         raise InputError(
             f"base {source.name!r} has no chat template, so questions and answers cannot be told apart: "
@@ -149,11 +184,15 @@ def load_tokenizer(source: BaseSource) -> "PreTrainedTokenizerBase":
 
 
 def load_model(source: BaseSource, compute: Compute, quantization: str = "none") -> "PreTrainedModel":
-    """The base, frozen and in evaluation mode. Raises BaseNotFound where its files are damaged."""
+    """The base, frozen and in evaluation mode. Raises BaseNotFound where its files are damaged or hold too little."""
     import torch
     from transformers import AutoModelForCausalLM
 
     settings: dict[str, Any] = {
+        "trust_remote_code": False,
+        "local_files_only": True,
+        "use_safetensors": True,
+        "output_loading_info": True,
         "dtype": getattr(torch, compute.weights),
         # The fused attention of torch is slow in bfloat16 on a CPU at the short lengths that are trained there.
         "attn_implementation": "eager" if compute.device == "cpu" else "sdpa",
@@ -161,18 +200,29 @@ def load_model(source: BaseSource, compute: Compute, quantization: str = "none")
     if quantization == "nf4":
         settings |= {"quantization_config": nf4(compute), "device_map": {"": compute.device}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.folder, trust_remote_code=False, local_files_only=True, use_safetensors=True, **settings
-        )
-    except MissingComponent:
-        raise
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source.folder, **settings)
+        model, loading = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BaseNotFound(f"base {source.name!r} cannot be loaded from {str(source.folder)!r}: {reason}") from error
+        raise unreadable(source, "model", error) from error
+    if missing := sorted(loading["missing_keys"]):
+        raise BaseNotFound(
+            f"base {source.name!r}: the weights in {str(source.folder)!r} lack {len(missing)} tensors of the model, "
+            f"first {missing[0]!r}; transformers would have filled them with random numbers"
+        )
     if quantization == "none":
         cast("torch.nn.Module", model).to(compute.device)
+    else:
+        keep_unpacked(model)
     model.requires_grad_(requires_grad=False)
     return model.eval()
+
+
+def unreadable(source: BaseSource, part: str, error: Exception) -> BaseNotFound:
+    """What to say where a library cannot read a part of the base."""
+    return BaseNotFound(
+        f"base {source.name!r}: its {part} cannot be loaded from {str(source.folder)!r}: {first_line(error)}; "
+        + GIVE_A_FOLDER
+    )
 
 
 def nf4(compute: Compute) -> Any:
@@ -192,6 +242,15 @@ def nf4(compute: Compute) -> Any:
     )
 
 
+def keep_unpacked(model: "PreTrainedModel") -> None:
+    """Keep bitsandbytes from packing 4-bit weights anew at the first answer on a CPU with AVX-512: it would round their
+    scales in place, and pass no gradient back through them.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010 - no such attribute in its type
+
+
 def memory_digest(model: "torch.nn.Module") -> str:
     """SHA-256 of the base's parameters and buffers in memory, adapters left out, by name."""
     import torch
@@ -206,7 +265,8 @@ def memory_digest(model: "torch.nn.Module") -> str:
 def base_tensors(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
     """The base's own tensors under the names that they have without an adapter."""
     tensors: dict[str, torch.Tensor] = {}
-    for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]:
+    # The state has the scales of 4-bit weights, which are no parameters; the buffers that are never saved it has not.
+    for name, tensor in [*model.state_dict().items(), *model.named_buffers()]:
         if "lora_" in name or ".modules_to_save." in name:
             continue
         plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
@@ -215,7 +275,9 @@ def base_tensors(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
 
 
 def context_length(source: BaseSource) -> int | None:
-    """Longest sequence that the base's configuration names, in tokens."""
-    config = read_json(source.folder / "config.json")
-    length = config.get("max_position_embeddings")
+    """Longest sequence that the base's configuration names, in tokens. Raises BaseNotFound where it is damaged."""
+    try:
+        length = read_json(source.folder / "config.json").get("max_position_embeddings")
+    except (StorageError, AttributeError) as error:
+        raise unreadable(source, "config.json", error) from error
     return int(length) if length else None
