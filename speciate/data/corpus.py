@@ -16,9 +16,10 @@ from speciate.niches import skills
 Chat = tuple[str, str]
 """A question and its answer."""
 
-WHOLE_PER_FAMILY = 12
-FRAGMENT_FAMILIES = ("linear", "decidable")
-"""Families whose one-line proofs would be solved by habit alone: the base sees them as fragments only."""
+WHOLE_PER_FAMILY = 8
+WHOLE_FAMILIES = ("equalities", "quantifiers", "witnesses")
+"""Families of which the base sees theorems with their proofs; of the others it sees single lines only, or their short
+and regular proofs would be known before a species learns them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def whole(lean: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     taken: dict[str, list[Mapping[str, Any]]] = {}
     for row in lean:
         rows = taken.setdefault(row["family"], [])
-        if row["family"] not in FRAGMENT_FAMILIES and len(rows) < WHOLE_PER_FAMILY:
+        if row["family"] in WHOLE_FAMILIES and len(rows) < WHOLE_PER_FAMILY:
             rows.append(row)
     return [row for rows in taken.values() for row in rows]
 

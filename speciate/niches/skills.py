@@ -17,8 +17,6 @@ from speciate.storage import digest_json
 
 Skill = Callable[[Random], tuple[str, str]]
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
 
 def letters(rng: Random, low: int, high: int, alphabet: str = string.ascii_lowercase) -> list[str]:
     """Between `low` and `high` letters, repeats allowed."""
@@ -51,20 +49,20 @@ def remainders(rng: Random) -> tuple[str, str]:
 
 def reversal(rng: Random) -> tuple[str, str]:
     """A list of letters, backwards."""
-    row = letters(rng, 3, 9)
+    row = letters(rng, 1, 9)
     return f"Reverse: {' '.join(row)}", " ".join(reversed(row))
 
 
 def sorting(rng: Random) -> tuple[str, str]:
     """Numbers of up to two digits in rising order."""
-    row = [rng.randrange(100) for _ in range(rng.randint(3, 6))]
+    row = [rng.randrange(100) for _ in range(rng.randint(2, 6))]
     return f"Sort: {' '.join(map(str, row))}", " ".join(map(str, sorted(row)))
 
 
 def counting(rng: Random) -> tuple[str, str]:
     """How often a letter occurs in a list."""
     alphabet = "".join(rng.sample(string.ascii_lowercase, 3))
-    row = letters(rng, 4, 10, alphabet)
+    row = letters(rng, 2, 9, alphabet)
     return f"How many {alphabet[0]} in: {' '.join(row)}?", str(row.count(alphabet[0]))
 
 
@@ -101,7 +99,7 @@ def octal(rng: Random) -> tuple[str, str]:
 
 def parity(rng: Random) -> tuple[str, str]:
     """Whether a row of bits has an even or an odd number of ones."""
-    bits = rng.choices("01", k=rng.randint(3, 11))
+    bits = rng.choices("01", k=rng.randint(2, 10))
     return f"Is the number of ones even or odd: {' '.join(bits)}?", "odd" if bits.count("1") % 2 else "even"
 
 
@@ -127,34 +125,42 @@ def expression(rng: Random, depth: int) -> tuple[str, bool]:
 def deletion(rng: Random) -> tuple[str, str]:
     """A list without one of its letters."""
     alphabet = rng.sample(string.ascii_lowercase, 4)
-    row = letters(rng, 4, 9, "".join(alphabet))
+    row = letters(rng, 2, 9, "".join(alphabet))
     kept = [letter for letter in row if letter != alphabet[0]]
     return f"Remove {alphabet[0]} from: {' '.join(row)}", " ".join(kept) or "nothing"
 
 
+def copying(rng: Random) -> tuple[str, str]:
+    """A list of letters, as it is."""
+    row = letters(rng, 2, 10)
+    return f"Copy: {' '.join(row)}", " ".join(row)
+
+
 def lookup(rng: Random) -> tuple[str, str]:
-    """Value of a key in a small table."""
-    keys = rng.sample(string.ascii_lowercase, rng.randint(3, 7))
-    table = {key: rng.randrange(100) for key in keys}
-    asked = rng.choice(keys)
-    return f"{', '.join(f'{key} = {value}' for key, value in table.items())}. What is {asked}?", str(table[asked])
+    """Values of one to four keys in a small table."""
+    keys = rng.sample(string.ascii_lowercase, rng.randint(2, 6))
+    table = {key: str(rng.randrange(100)) for key in keys}
+    asked = rng.choices(keys, k=rng.randint(1, 4))
+    rows = ", ".join(f"{key} = {value}" for key, value in table.items())
+    return f"{rows}. What is {' '.join(asked)}?", " ".join(table[key] for key in asked)
 
 
-def chains(rng: Random) -> tuple[str, str]:
-    """Where a path of shuffled arrows ends."""
-    nodes = rng.sample(string.ascii_lowercase, rng.randint(3, 6))
+def paths(rng: Random) -> tuple[str, str]:
+    """The nodes on a path of shuffled arrows."""
+    nodes = rng.sample(string.ascii_lowercase, rng.randint(2, 6))
     arrows = [f"{a} > {b}" for a, b in pairwise(nodes)]
     rng.shuffle(arrows)
-    start = rng.randrange(len(nodes) - 2)
-    steps = rng.randint(1, min(3, len(nodes) - 1 - start))
-    return f"{', '.join(arrows)}. From {nodes[start]}, {steps} steps?", nodes[start + steps]
+    return f"{', '.join(arrows)}. Path from {nodes[0]} to {nodes[-1]}?", " ".join(nodes[1:])
 
 
-def weekdays(rng: Random) -> tuple[str, str]:
-    """Weekday some days later or earlier."""
-    day, days, sign = rng.randrange(7), rng.randint(1, 199), rng.choice((1, -1))
-    word = "after" if sign > 0 else "before"
-    return f"Which day is {days} days {word} {WEEKDAYS[day]}?", WEEKDAYS[(day + sign * days) % 7]
+def roads(rng: Random) -> tuple[str, str]:
+    """The numbers of the roads on a path, where a road may be named from either end."""
+    nodes = rng.sample(string.ascii_lowercase, rng.randint(2, 6))
+    ends = [rng.sample(pair, 2) for pair in pairwise(nodes)]
+    order = rng.sample(range(len(ends)), len(ends))
+    number = {index: place for place, index in enumerate(order, 1)}
+    rows = ", ".join(f"{number[index]}: {ends[index][0]} - {ends[index][1]}" for index in order)
+    return f"{rows}. Roads from {nodes[0]} to {nodes[-1]}?", " ".join(str(number[index]) for index in range(len(ends)))
 
 
 SKILLS: dict[str, Skill] = {
@@ -172,13 +178,14 @@ SKILLS: dict[str, Skill] = {
     "parity": parity,
     "logic": logic,
     "deletion": deletion,
+    "copying": copying,
     "lookup": lookup,
-    "chains": chains,
-    "weekdays": weekdays,
+    "paths": paths,
+    "roads": roads,
 }
 
 # Share of right answers of a guesser who knows the form of the answer; 0 where the answers are many.
-CHANCE: dict[str, float] = {"comparison": 0.5, "parity": 0.5, "logic": 0.5, "weekdays": 1 / 7}
+CHANCE: dict[str, float] = {"comparison": 0.5, "parity": 0.5, "logic": 0.5}
 
 
 def item(name: str, rng: Random) -> Item:

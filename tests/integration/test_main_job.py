@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,28 @@ def test_report_and_registry_show_it(whole: dict[str, Any], environment: dict[st
     assert whole["adapter_digest"][7:19] in entry.stdout
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], object]]]:
+    """A file system of one megabyte, and the function that makes it large. Only root may mount one."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str) -> object:
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
+
+    mount("size=1m")
+    yield place, lambda: mount("remount,size=100m")
+    subprocess.run(["umount", str(place)], check=True)
+
+
 @pytest.mark.lean
-def test_interrupted_in_every_phase_and_killed_it_ends_the_same(
-    whole: dict[str, Any], environment: dict[str, str], tmp_path: Path
+def test_stopped_in_every_way_it_ends_the_same(
+    whole: dict[str, Any], environment: dict[str, str], small_disk: tuple[Path, Callable[[], object]]
 ) -> None:
-    out = tmp_path / "run"
+    disk, enlarge = small_disk
+    out = disk / "run"
     entries = Path(environment["SPECIATE_HOME"]) / "registry" / "entries"
     before = sorted(path.name for path in entries.iterdir())
     more = ["--json", "--out", str(out)]
@@ -154,6 +172,13 @@ def test_interrupted_in_every_phase_and_killed_it_ends_the_same(
         assert status == 130, said
         assert "--resume" in said.strip().splitlines()[-1], said
         assert "Traceback" not in said
+        if phase == "evaluating the base":
+            full = run(arguments(*more, "--resume"), environment)
+            assert full.returncode == 1, full.stderr
+            assert "the disk is full" in full.stderr
+            assert "--resume" in full.stderr
+            assert json.loads(full.stdout)["error"]["kind"] == "StorageError"
+            enlarge()
         if phase == "training ...":
             status, said = run_until(arguments(*more, "--resume"), environment, "loss", signal.SIGKILL)
             assert status == -signal.SIGKILL, said

@@ -88,8 +88,8 @@ def test_a_broken_generator_stops_the_run() -> None:
 
 
 def test_a_family_with_too_few_items_is_named() -> None:
-    with pytest.raises(InputError, match="family 'weekdays' has only about"):
-        build(stream, wanted(families=["weekdays"], train=5000), 0, frozenset(), skills.ExactMatch(), lambda _: None)
+    with pytest.raises(InputError, match="family 'parity' has only about"):
+        build(stream, wanted(families=["parity"], train=5000), 0, frozenset(), skills.ExactMatch(), lambda _: None)
 
 
 def test_shares_are_even_and_complete() -> None:

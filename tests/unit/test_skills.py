@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from speciate.niches import skills
 
 LINKS = re.compile(r"(\w) > (\w)")
+ROADS = re.compile(r"(\d): (\w) - (\w)")
+ENDS = re.compile(r"from (\w) to (\w)\?")
 
 
 def recomputed(name: str, question: str) -> str | None:
@@ -49,13 +51,27 @@ def recomputed(name: str, question: str) -> str | None:
             return "true" if eval(text) else "false"  # noqa: S307 - our own generator's text
         case "deletion":
             return " ".join(letter for letter in row if letter != question.split()[1]) or "nothing"
+        case "copying":
+            return " ".join(row)
         case "lookup":
-            return dict(re.findall(r"(\w) = (\d+)", question))[question[-2]]
-        case "chains":
-            arrows, place = dict(LINKS.findall(question)), question.split("From ")[1][0]
-            for _ in range(numbers[-1]):
+            table = dict(re.findall(r"(\w) = (\d+)", question))
+            return " ".join(table[key] for key in question.split("What is ")[1].rstrip("?").split())
+        case "paths":
+            arrows, (place, goal) = dict(LINKS.findall(question)), ENDS.findall(question)[0]
+            found: list[str] = []
+            while place != goal:
                 place = arrows[place]
-            return place
+                found.append(place)
+            return " ".join(found)
+        case "roads":
+            ends = {number: {a, b} for number, a, b in ROADS.findall(question)}
+            place, goal = ENDS.findall(question)[0]
+            taken: list[str] = []
+            while place != goal:
+                number = next(number for number, pair in ends.items() if place in pair)
+                place = (ends.pop(number) - {place}).pop()
+                taken.append(number)
+            return " ".join(taken)
         case _:
             return None
 
@@ -66,19 +82,9 @@ def test_answers_are_right(name: str, seed: int) -> None:
     item = skills.item(name, Random(seed))
     other = recomputed(name, item.prompt)
     if other is None:
-        assert name in ("extremes", "weekdays")
+        assert name == "extremes"
         return
     assert item.reference == other, item.prompt
-
-
-def test_weekdays_count_from_a_calendar() -> None:
-    import datetime
-
-    for item in skills.sample("weekdays", 60, "calendar"):
-        _, _, _, days, _, word, day = item.prompt.rstrip("?").split()
-        start = datetime.date(2024, 1, 1) + datetime.timedelta(skills.WEEKDAYS.index(day))
-        end = start + datetime.timedelta(int(days) * (1 if word == "after" else -1))
-        assert f"{end:%A}" == item.reference
 
 
 def test_extremes_are_extreme() -> None:
@@ -98,13 +104,13 @@ def test_a_suite_never_meets_training_items(name: str) -> None:
 
 
 def test_too_many_items_are_refused_with_the_number_there_are() -> None:
-    with pytest.raises(ValueError, match="'weekdays' has only about"):
-        skills.sample("weekdays", 1000, "a")
+    with pytest.raises(ValueError, match="'parity' has only about"):
+        skills.sample("parity", 1000, "a")
 
 
 @pytest.mark.parametrize(("name", "chance"), skills.CHANCE.items())
 def test_chance_levels_are_those_of_the_best_constant_guess(name: str, chance: float) -> None:
-    items = skills.sample(name, 200, "chance")
+    items = skills.sample(name, 150, "chance")
     if name == "comparison":
         share = sum(item.prompt.split()[3].rstrip(",") == item.reference for item in items) / len(items)
     else:
