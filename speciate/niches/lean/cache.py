@@ -1,0 +1,84 @@
+"""Verdicts that were given before, in an SQLite file: a proof that was judged once costs no Lean again.
+
+Keeps only what would be judged the same again: proved and rejected, never a timeout or a crash. The file is a
+convenience: where it is locked, damaged or not writable, the cache warns once and is empty from then on.
+"""
+
+import contextlib
+import sqlite3
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from speciate import storage
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVerdict:
+    """A verdict as it was given."""
+
+    reason: str
+    detail: str
+    ms: float
+    lean: str
+
+
+def key(*parts: str) -> bytes:
+    """The name of a judgement: everything that it depends on, in a fixed order."""
+    return bytes.fromhex(storage.digest_json(parts).removeprefix("sha256:"))
+
+
+class VerdictCache:
+    """Open for the life of an engine; several processes may have the same file open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL,"
+                " ms REAL NOT NULL, lean TEXT NOT NULL) WITHOUT ROWID"
+            )
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+
+    def find(self, key: bytes) -> StoredVerdict | None:
+        """The verdict of this judgement, None where it was not kept."""
+        if self._database is None:
+            return None
+        try:
+            rows = self._database.execute("SELECT reason, detail, ms, lean FROM verdicts WHERE key = ?", (key,))
+            row = rows.fetchone()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return None
+        return StoredVerdict(str(row[0]), str(row[1]), float(row[2]), str(row[3])) if row else None
+
+    def keep(self, key: bytes, verdict: StoredVerdict) -> None:
+        """Remember a verdict; a judgement that is there already stays as it is."""
+        if self._database is None:
+            return
+        try:
+            self._database.execute(
+                "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?)",
+                (key, verdict.reason, verdict.detail, verdict.ms, verdict.lean),
+            )
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Let go of the file; from then on nothing is found and nothing is kept."""
+        if self._database is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+
+    def _give_up(self, error: Exception) -> None:
+        self.close()
+        warnings.warn(
+            f"verdicts are not cached: {str(self._path)!r}: {error}. Remove the file to make a new cache.", stacklevel=3
+        )
