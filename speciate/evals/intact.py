@@ -72,8 +72,6 @@ def check_base(
         off = logits(model, batch)
     fresh = load_model(source, compute, quantization)
     same = torch.equal(off, logits(fresh, batch))
-    if not torch.equal(logits(PeftModel.from_pretrained(fresh, adapter).eval(), batch), logits(model, batch)):
-        raise AdapterInert(f"the adapter saved in {str(adapter)!r} does not say what the trained one says")
     found = Intact(
         base_digest_before=source.digest,
         base_digest_after=digest_folder(source.folder),
@@ -93,4 +91,6 @@ def check_base(
             if bad
         ]
         raise BaseAltered(f"the base {source.name!r} is not what it was before training: {', '.join(wrong)} differ")
+    if not torch.equal(logits(PeftModel.from_pretrained(fresh, adapter).eval(), batch), logits(model, batch)):
+        raise AdapterInert(f"the adapter saved in {str(adapter)!r} does not say what the trained one says")
     return found

@@ -47,10 +47,7 @@ def attach(model: "PreTrainedModel", shape: LoraShape, source: BaseSource, seed:
         revision=source.revision,
     )
     torch.manual_seed(seed)
-    attached = cast("PeftModel", get_peft_model(model, config))
-    # PEFT fills the name from the loaded folder, which is a path of this machine; the recipe's name travels.
-    attached.peft_config["default"].base_model_name_or_path = source.name
-    return attached
+    return cast("PeftModel", get_peft_model(model, config))
 
 
 def check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
@@ -98,7 +95,13 @@ def weights_digest(model: "PeftModel") -> str:
     return "sha256:" + total.hexdigest()
 
 
-def save(model: "PeftModel", folder: Path) -> None:
-    """Write `adapter_model.safetensors` and `adapter_config.json` to `folder`."""
-    model.save_pretrained(str(folder), safe_serialization=True)
+def save(model: "PeftModel", source: BaseSource, folder: Path) -> None:
+    """Write `adapter_model.safetensors` and `adapter_config.json` to `folder`; they name the base as the recipe does."""
+    config = model.peft_config["default"]
+    loaded_from = config.base_model_name_or_path
+    # PEFT has the folder that the base was loaded from: right for checkpoints, where it compares vocabularies by that
+    # name and would ask the hub for a name that is no path; but a path of this machine must not travel.
+    config.base_model_name_or_path = source.name
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    config.base_model_name_or_path = loaded_from
     (folder / "README.md").unlink(missing_ok=True)

@@ -88,7 +88,7 @@ class Run:
             saved = self.folder.path / "adapter"
             if not saved.exists():
                 with folder_published_whole(saved) as aside:
-                    save(attached, aside)
+                    save(attached, self.setting.source, aside)
             attached.eval()
             adapter = self.evaluation("adapter", attached, tokenizer, rows, verifier)
             with self.folder.timed("intact"), self.progress.phase("proving that the base is intact"):

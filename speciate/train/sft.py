@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from speciate.errors import LongestBatchFailed, NothingTrainable, TrainingDiverged
+from speciate.errors import LongestBatchFailed, NothingTrainable, StorageError, TrainingDiverged
 from speciate.models.adapter import trainable
 from speciate.models.base import Compute
 from speciate.storage import digest_file, read_json, write_json
@@ -252,9 +252,10 @@ def newest(checkpoints: Path) -> Path | None:
 
 def whole(checkpoint: Path) -> bool:
     """True where every file is there and unchanged since it was marked."""
-    if not (checkpoint / MARK).is_file():
+    try:
+        marked: dict[str, str] = read_json(checkpoint / MARK)
+    except (FileNotFoundError, StorageError):
         return False
-    marked: dict[str, str] = read_json(checkpoint / MARK)
     return all(
         (checkpoint / name).is_file() and digest_file(checkpoint / name) == wanted for name, wanted in marked.items()
     )

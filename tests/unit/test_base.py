@@ -219,7 +219,6 @@ def test_an_adapter_is_no_part_of_the_digest(random_llama: Path) -> None:
     before = memory_digest(model)
     attached = attach(model, shape(), source, seed=0)
     assert memory_digest(attached) == before
-    assert attached.peft_config["default"].base_model_name_or_path == "a-base"
     again = attach(load_model(source, FLOAT32), shape(), source, seed=0)
     other = attach(load_model(source, FLOAT32), shape(), source, seed=1)
     assert weights_digest(again) == weights_digest(attached) != weights_digest(other)
