@@ -72,12 +72,12 @@ class Run:
         with ExitStack() as held:
             fetching = held.enter_context(counted_bytes(self.progress, "fetching Lean"))
             verifier = held.enter_context(self.setting.niche.verifier(fetching))
-            rows = self.data(verifier)
             with self.folder.timed("load"), self.progress.phase("loading the base"):
                 tokenizer = load_tokenizer(self.setting.source)
                 model = load_model(self.setting.source, self.setting.compute, self.recipe.base.quantization)
                 before = memory_digest(model)
-                encoded, dev = self.encoded(tokenizer, model, rows)
+            rows = self.data(verifier)
+            encoded, dev = self.encoded(tokenizer, model, rows)
             base = self.evaluation("base", model, tokenizer, rows, verifier)
             attached = attach(model, self.lora(), self.setting.source, self.recipe.seed)
             untrained = weights_digest(attached)
@@ -94,7 +94,7 @@ class Run:
             with self.folder.timed("intact"), self.progress.phase("proving that the base is intact"):
                 source, compute, quantization = self.setting.source, self.setting.compute, self.recipe.base.quantization
                 intact = check_base(attached, source, before, batch, compute, quantization, saved)
-            found = self.versions | ({"lean": verifier.lean.version} if verifier.lean.version else {})
+            found = self.versions | ({"lean": verifier.version} if verifier.version else {})
             notes = list(verifier.lean.notes)
         return conclude(self.setting, self.folder, Evidence(rows.manifest, base, adapter, intact, found), notes)
 

@@ -34,6 +34,8 @@ class LeanVerifier:
 
     def __init__(self, on_setup: Callable[[int, int], None] | None = None) -> None:
         self.lean = Lean(progress=on_setup)
+        self.version = ""
+        """Version of the Lean that judged last; a verdict that is remembered names the one that gave it."""
 
     def __enter__(self) -> Self:
         self.lean.__enter__()
@@ -51,4 +53,5 @@ class LeanVerifier:
             for item, answer in zip(items, answers, strict=True)
         )
         for found in self.lean.check(jobs):
+            self.version = found.lean or self.version
             yield Verdict(float(found.proved), found.reason, " ".join(found.detail.split())[:300], found.ms)
