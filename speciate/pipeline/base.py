@@ -79,7 +79,10 @@ def begin(loaded: LoadedBaseRecipe, checkpoints: Path, resume: bool) -> None:
         differing = differing_keys(read_json(noted), resolve(loaded.recipe))
         if differing:
             listed = "\n".join(f"  {line}" for line in differing)
-            raise ResumeMismatch(f"the training in {str(checkpoints)!r} began with another recipe:\n{listed}")
+            raise ResumeMismatch(
+                f"the training in {str(checkpoints)!r} began with another recipe:\n{listed}\n"
+                "Take the same again, or begin anew without --resume."
+            )
         return
     shutil.rmtree(checkpoints, ignore_errors=True)
     write_json(noted, resolve(loaded.recipe))

@@ -17,7 +17,7 @@ from speciate.storage import folder_published_whole, read_json, write_json
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Document = str | tuple[str, str]
 IGNORED = -100
@@ -50,7 +50,7 @@ class Schedule:
 
 
 def packed_row(
-    document: Callable[[int], Document], tokenizer: "PreTrainedTokenizerFast", row: int, context: int
+    document: Callable[[int], Document], tokenizer: "PreTrainedTokenizerBase", row: int, context: int
 ) -> tuple[list[int], list[int]]:
     """Token ids and labels of one row of `context` tokens, filled with documents; the last one is cut.
 
@@ -93,7 +93,7 @@ def optimizers(model: "PreTrainedModel", schedule: Schedule) -> "list[torch.opti
 
 def pretrain(
     model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerFast",
+    tokenizer: "PreTrainedTokenizerBase",
     document: Callable[[int], Document],
     schedule: Schedule,
     checkpoints: Path,
