@@ -70,7 +70,11 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     by_seed = {run["record"]["seed"]: run for run in runs}
 
     def spread(values: list[float]) -> dict[str, float]:
-        return {"mean": round(statistics.fmean(values), 4), "lowest": round(min(values), 4), "highest": round(max(values), 4)}
+        return {
+            "mean": round(statistics.fmean(values), 4),
+            "lowest": round(min(values), 4),
+            "highest": round(max(values), 4),
+        }
 
     records = [run["record"] for run in by_seed.values()]
     repeated = [run for run in runs if run is not by_seed[run["record"]["seed"]]]

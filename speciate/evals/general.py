@@ -1,5 +1,6 @@
 """The general suite: what a species must not forget. A suite is a YAML file in `evals/suites`."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 from speciate.errors import InputError
 from speciate.niches import skills
 from speciate.niches.base import Item
+from speciate.recipe import unknown_names
 from speciate.storage import read_jsonl
 
 EVAL_SEED = "general"
@@ -38,9 +40,10 @@ def load_suite(path: Path) -> Suite:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, found['loc'])) or 'file'}: {found['msg']}" for found in error.errors()]
         raise InputError("\n".join(f"{path}: {problem}" for problem in problems)) from error
-    unknown = [name for name in suite.skills if name not in skills.SKILLS]
-    if unknown:
-        raise InputError(f"{path}: no skill {', '.join(map(repr, unknown))}; there are {', '.join(skills.SKILLS)}")
+    problems = [*unknown_names("skill", suite.skills, skills.SKILLS).values()]
+    problems += [f"skill {name!r} is there twice" for name, count in Counter(suite.skills).items() if count > 1]
+    if problems:
+        raise InputError("\n".join(f"{path}: skills: {problem}" for problem in problems))
     return suite
 
 
@@ -53,8 +56,14 @@ def suite_items(suite: Suite, per_skill: int) -> list[Item]:
 
 
 def suite_texts(suite: Suite, path: Path) -> list[str]:
-    """The texts whose loss is measured. Raises InputError where the file is missing."""
-    for folder in path.absolute().parents:
-        if (folder / suite.text).is_file():
-            return [row["text"] for row in read_jsonl(folder / suite.text)]
-    raise InputError(f"{path}: text: no file {suite.text!r} in its folder or in one above it")
+    """The texts whose loss is measured. Raises InputError where the file is missing or a row of it has no text."""
+    found = next(
+        (place for place in (folder / suite.text for folder in path.absolute().parents) if place.is_file()), None
+    )
+    if found is None:
+        raise InputError(f"{path}: text: no file {suite.text!r} in its folder or in one above it")
+    texts: list[Any] = [row.get("text") for row in read_jsonl(found)]
+    wrong = [number for number, text in enumerate(texts, 1) if not isinstance(text, str) or not text.strip()]
+    if wrong or not texts:
+        raise InputError(f"{found}:{wrong[0] if wrong else 1}: each line needs a field 'text' that is not empty")
+    return texts

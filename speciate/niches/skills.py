@@ -188,6 +188,10 @@ SKILLS: dict[str, Skill] = {
 CHANCE: dict[str, float] = {"comparison": 0.5, "parity": 0.5, "logic": 0.5}
 
 
+PATIENCE = 20
+"""Repeats in a row, for each item found, after which a skill is said to have no more."""
+
+
 def item(name: str, rng: Random) -> Item:
     """One item of a skill."""
     question, answer = SKILLS[name](rng)
@@ -208,14 +212,16 @@ def stream(name: str, seed: str, *, held: bool) -> Iterator[Item]:
             yield candidate
 
 
-def sample(name: str, count: int, seed: str, *, held: bool = True, limit: int = 200) -> list[Item]:
-    """`count` different items. Raises ValueError where the skill has too few (after `limit` draws for each)."""
+def sample(name: str, count: int, seed: str, *, held: bool = True) -> list[Item]:
+    """`count` different items. Raises ValueError where no new one comes for long: the skill has too few."""
     found: dict[str, Item] = {}
-    for drawn, candidate in enumerate(stream(name, seed, held=held)):
+    repeats = 0
+    for candidate in stream(name, seed, held=held):
         if len(found) == count:
             break
-        if drawn > limit * count:
+        if repeats > PATIENCE * (len(found) + 50):
             raise ValueError(f"skill {name!r} has only about {len(found)} different items, {count} were asked for")
+        repeats = repeats + 1 if candidate.digest in found else 0
         found.setdefault(candidate.digest, candidate)
     return list(found.values())
 

@@ -12,7 +12,7 @@ TEST_CACHE = Path(os.environ.get("SPECIATE_TEST_CACHE") or Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def lean_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def lean_home() -> Iterator[Path]:
     """SPECIATE_HOME with the embedded Lean of the test cache and without a verdict of an earlier session."""
     TEST_CACHE.mkdir(parents=True, exist_ok=True)
     for verdicts in (TEST_CACHE / "cache").glob("lean-verdicts.sqlite*"):
@@ -26,5 +26,6 @@ def lean_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def lean(lean_home: Path) -> Iterator[Lean]:
     """A Lean engine; a test may crash its process, not close it."""
+    assert lean_home.is_dir()
     with Lean() as engine:
         yield engine

@@ -1,4 +1,4 @@
-"""The main job from the command line, with real Lean, real training on the shipped base, and everything that may stop it.
+"""The main job from the command line: real Lean, real training on the shipped base, and all that may stop it.
 
 One run goes through undisturbed; a second with the same recipe is interrupted in every phase, killed in training, and
 resumed each time. Both must end with the same bytes.
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from speciate.niches.lean.setup import ensure_embedded
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = {
@@ -70,6 +72,7 @@ def environment(lean_home: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     """A home of its own that shares nothing but the embedded Lean."""
     home = tmp_path_factory.mktemp("home")
     (home / "cache").mkdir()
+    ensure_embedded()
     for part in (lean_home / "cache").iterdir():
         if part.is_dir():
             (home / "cache" / part.name).symlink_to(part)
@@ -197,7 +200,7 @@ def test_stopped_in_every_way_it_ends_the_same(
 @pytest.mark.lean
 def test_resuming_something_else_is_refused_by_name(whole: dict[str, Any], environment: dict[str, str]) -> None:
     out = ["--out", whole["run_dir"]]
-    done = run(arguments("--resume", *out, train__learning_rate="1e-3", **{"train__lora__r": "4"}), environment)
+    done = run(arguments("--resume", *out, train__learning_rate="1e-3", train__lora__r="4"), environment)
     assert done.returncode == 2
     assert "train.learning_rate: 0.005 -> 0.001" in done.stderr
     assert "train.lora.r:" in done.stderr

@@ -128,7 +128,7 @@ def _compile(aside: Path, lean: EmbeddedLean) -> None:
         olean = Path(scratch) / "Checker.olean"
         if done.returncode != 0 or not olean.is_file():
             words = [line for line in done.stdout.splitlines() if "error" in line] or done.stderr.splitlines()
-            problem = " ".join(words[-5:])[-400:]
+            problem = " ".join(words[:3])[:400]
             raise LeanUnavailable(f"the embedded Lean does not compile the checker: {problem}. {package.HOW}")
         shutil.copyfile(olean, aside / "Checker.olean")
 
