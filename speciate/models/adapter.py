@@ -96,7 +96,7 @@ def weights_digest(model: "PeftModel") -> str:
 
 
 def save(model: "PeftModel", source: BaseSource, folder: Path) -> None:
-    """Write `adapter_model.safetensors` and `adapter_config.json` to `folder`, with the base's name as the recipe has it."""
+    """Write weights and configuration to `folder`; the configuration names the base as the recipe does."""
     config = model.peft_config["default"]
     loaded_from = config.base_model_name_or_path
     # PEFT has the folder that the base was loaded from: right for checkpoints, where it compares vocabularies by that
