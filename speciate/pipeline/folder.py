@@ -11,20 +11,22 @@ run.json            the record, written last
 
 import contextlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from speciate import __version__, runs
-from speciate.errors import InputError, NotFound, ResumeMismatch
+from speciate.errors import InputError, NotFound, ResumeMismatch, StorageError
 from speciate.models.base import BaseSource
 from speciate.recipe import LoadedRecipe, differing_keys, resolve, write_resolved
-from speciate.storage import read_json, read_jsonl, writable_folder, write_json, write_jsonl
+from speciate.storage import read_json, writable_folder, write_json
 
 START = "start.json"
+RECIPE = "recipe.yaml"
+BEFORE_START = (".lock", RECIPE, f".{RECIPE}.", f".{START}.")
+"""How the names begin of what a run leaves that was killed before it had begun."""
 SCHEMA = "run-start/1"
 
 
@@ -34,7 +36,7 @@ def new_folder(species: str, out: Path | None) -> Path:
     Raises InputError, HomeNotWritable.
     """
     if out is not None:
-        if out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
+        if out.exists() and not (out.is_dir() and all(path.name.startswith(BEFORE_START) for path in out.iterdir())):
             kind = "holds files already" if out.is_dir() else "is a file"
             hint = " (a run that stopped: add --resume to go on with it)" if (out / START).exists() else ""
             raise InputError(f"--out {str(out)!r} {kind}{hint}; name a folder that is empty or missing")
@@ -57,12 +59,20 @@ def folder_to_resume(species: str, out: Path | None) -> Path:
         if not (out / START).is_file():
             raise NotFound(f"--resume: {str(out)!r} holds no run (it has no {START})")
         return out.absolute()
-    found = [path.parent for path in runs.folder().glob(f"*/{START}") if read_json(path).get("species") == species]
+    found = [path.parent for path in runs.folder().glob(f"*/{START}") if _species(path) == species]
     if not found:
         raise NotFound(
             f"--resume: there is no run of {species!r} in {str(runs.folder())!r}; leave --resume out to begin one"
         )
     return max(found, key=lambda path: (not (path / runs.RECORD).exists(), (path / START).stat().st_mtime_ns))
+
+
+def _species(start: Path) -> str | None:
+    """The species of a run; None where its start is damaged, for that is no reason to stop another run."""
+    try:
+        return read_json(start)["species"]
+    except (StorageError, LookupError, TypeError):
+        return None
 
 
 @contextlib.contextmanager
@@ -96,7 +106,7 @@ class RunFolder:
             "base": {"name": base.name, "revision": base.revision, "digest": base.digest},
             "versions": versions,
         }
-        write_resolved(loaded.recipe, self.path / "recipe.yaml")
+        write_resolved(loaded.recipe, self.path / RECIPE)
         write_json(self.path / START, start)
 
     def check_same(self, loaded: LoadedRecipe, base: BaseSource, versions: dict[str, str]) -> None:
@@ -116,13 +126,6 @@ class RunFolder:
                 f"the run in {str(self.path)!r} cannot be resumed, for it began with something else:\n{listed}\n"
                 "Take the same again, or begin a new run without --resume."
             )
-
-    def rows(self, name: str, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """The JSONL rows of `name`: read where they are there, else made, timed and written."""
-        path = self.path / name
-        if not path.exists():
-            write_jsonl(path, make())
-        return read_jsonl(path)
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Generator[None]:

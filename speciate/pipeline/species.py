@@ -82,6 +82,7 @@ class Run:
             attached = attach(model, self.lora(), self.setting.source, self.recipe.seed)
             untrained = weights_digest(attached)
             self.training(attached, tokenizer, encoded, dev)
+            attached.eval()
             asked = [*rows.test[: PROBES // 2], *self.setting.general[: PROBES // 2]]
             batch = probe(tokenizer, [item.prompt for item in asked], model.device)
             check_adapter(attached, untrained, batch)
@@ -89,7 +90,6 @@ class Run:
             if not saved.exists():
                 with folder_published_whole(saved) as aside:
                     save(attached, self.setting.source, aside)
-            attached.eval()
             adapter = self.evaluation("adapter", attached, tokenizer, rows, verifier)
             with self.folder.timed("intact"), self.progress.phase("proving that the base is intact"):
                 source, compute, quantization = self.setting.source, self.setting.compute, self.recipe.base.quantization
