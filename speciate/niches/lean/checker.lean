@@ -28,8 +28,9 @@ def kinds : List Name := [``Parser.Term.letrec, ``Parser.Tactic.letrec, `Lean.Pa
 
 def allowedAxioms : List Name := [`propext, `Classical.choice, `Quot.sound]
 
-/-- Of a library whose theorems are stored without proofs, and so count as axioms, only these are refused. -/
-def deniedAxioms : List Name := [`sorryAx, `Lean.ofReduceBool, `Lean.ofReduceNat, `Lean.trustCompiler]
+/-- What no proof may rest on. Where the library's theorems are stored without proofs, they are axioms like these. -/
+def denied : List Name := [`sorryAx, `Lean.ofReduceBool, `Lean.ofReduceNat, `Lean.trustCompiler, `Lean.reduceBool,
+  `Lean.reduceNat]
 
 structure Target where
   name : Name
@@ -168,10 +169,10 @@ partial def audit (library before after : Kernel.Environment) (proofless : Bool)
   | [], a => a
   | n :: rest, a =>
     if hasName n a.seen then audit library before after proofless rest a else
-    let a := { a with seen := n :: a.seen }
+    let a := { a with seen := n :: a.seen, bad := if hasName n denied then n :: a.bad else a.bad }
     match before.find? n with
     | some (.axiomInfo _) =>
-      let bad := if proofless then hasName n deniedAxioms else (library.find? n).isSome && !(hasName n allowedAxioms)
+      let bad := !proofless && (library.find? n).isSome && !(hasName n allowedAxioms)
       audit library before after proofless rest (if bad then { a with bad := n :: a.bad } else a)
     | some _ => audit library before after proofless rest a
     | none =>
@@ -319,10 +320,15 @@ def answered (library : Library) (memory : IO.Ref Memory) (j : Json) : IO Verdic
   | .error verdict => return verdict
   | .ok goal => judged library s goal statement (text j "proof") limits
 
+partial def firstOf : Nat → List Char → List Char
+  | 0, _ => []
+  | _, [] => []
+  | n + 1, c :: rest => c :: firstOf n rest
+
 def answer (nonce : String) (verdict : Verdict) (ms : Nat) : String :=
   let (reason, detail) := match verdict with
     | .proved => ("ok", "")
-    | .refused reason detail => (reason, detail)
+    | .refused reason detail => (reason, String.ofList (firstOf 2000 detail.toList))
   Json.compress (Json.mkObj
     [("nonce", Json.str nonce), ("reason", Json.str reason), ("detail", Json.str detail), ("ms", Json.num (JsonNumber.fromNat ms))])
 

@@ -94,8 +94,10 @@ class Lean:
 
         Raises LeanUnavailable where there is no Lean and none can be set up.
         """
-        if self._worker is not None and self._worker.alive:
-            return
+        if self._worker is not None:
+            if self._worker.alive:
+                return
+            self._worker.close()
         if self._lean is None:
             self._choose(native.chosen_native() or setup.ensure_embedded(self.progress))
         assert self._lean is not None
@@ -179,6 +181,9 @@ class Lean:
             reason, detail, ms = "timeout", f"no answer after {self.timeout_s:g} s", 1000 * self.timeout_s
         except WorkerDied as error:
             reason, detail, ms = "crash", str(error), 1000 * (time.monotonic() - started)
+        except BaseException:
+            worker.close()
+            raise
         if reason in ("timeout", "crash"):
             self._worker = None
         elif worker.resident_bytes() > _TIRED * self.max_rss_bytes:

@@ -24,7 +24,8 @@ _OPENING = frozenset("([{⟨⟪⟦‹")
 _CLOSING = frozenset(")]}⟩⟫⟧›")
 _TOKEN = re.compile(
     r"""(?P<line>--[^\n]*) | (?P<block>/-) | (?P<raw>r(?P<hashes>\#*)".*?"(?P=hashes)) | (?P<string>"(?:\\.|[^"\\])*")
-    | (?P<quoted>«[^»\n]*») | (?P<number>[0-9][0-9A-Za-z_]*) | (?P<word>[^\W\d][\w.'!?]*) | (?P<run>([^\s\w])\8*)""",
+    | (?P<character>'(?:\\[^']+|[^\\'])') | (?P<quoted>«[^»\n]*») | (?P<number>[0-9][0-9A-Za-z_]*)
+    | (?P<word>[^\W\d][\w.'!?]*) | (?P<run>(?P<mark>[^\s\w])(?P=mark)*)""",
     re.VERBOSE | re.DOTALL,
 )
 _BLOCK = re.compile(r"/-|-/")

@@ -1,5 +1,7 @@
 // What `lean.js` calls once `script.py` has edited it: this text is appended to it, and so sees its FS, PATH, GOT and Worker.
 
+console.log = () => {};
+
 // The whole disk that Lean sees: the library and the files of LEAN_FILES (guest path to host path), read-only, each read when
 // it is opened. Nothing of the host can be written, except while our own checker is compiled into LEAN_OUT.
 function mountLibrary() {

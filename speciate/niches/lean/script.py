@@ -40,7 +40,7 @@ _SPANS = (
     (
         'if(lean_path){ENV["LEAN_PATH"]=lean_path}FS.mount(',
         "FS.chdir(cwd)}else{",
-        'ENV["LEAN_PATH"]="/library";console.log=()=>{};mountLibrary()}else{',
+        'ENV["LEAN_PATH"]="/library";mountLibrary()}else{',
     ),
 )
 

@@ -42,7 +42,7 @@ class EmbeddedLean:
 
     def command(self) -> list[str]:
         """Starts the checker."""
-        return [str(self.node), str(self.made / "lean.js"), "-DElab.async=false", "--run", "/start.lean"]
+        return [*_node(self.node, self.made), "-DElab.async=false", "--run", "/start.lean"]
 
     def environment(self) -> dict[str, str]:
         """All that the process knows of the host."""
@@ -115,7 +115,7 @@ def _compile(aside: Path, lean: EmbeddedLean) -> None:
     with tempfile.TemporaryDirectory(dir=aside.parent, prefix=".compile.") as scratch:
         try:
             done = subprocess.run(
-                [str(lean.node), str(aside / "lean.js"), *options, "/checker.lean"],
+                [*_node(lean.node, aside), *options, "/checker.lean"],
                 env=_environment(lean.package, {"/checker.lean": CHECKER}) | {"LEAN_OUT": scratch},
                 cwd=scratch,
                 stdin=subprocess.DEVNULL,
@@ -131,6 +131,11 @@ def _compile(aside: Path, lean: EmbeddedLean) -> None:
             problem = " ".join(words[:3])[:400]
             raise LeanUnavailable(f"the embedded Lean does not compile the checker: {problem}. {package.HOW}")
         shutil.copyfile(olean, aside / "Checker.olean")
+
+
+def _node(node: Path, made: Path) -> list[str]:
+    """Node on the script; optimizing the code costs more than it gains, and would take a second core."""
+    return [str(node), "--liftoff-only", str(made / "lean.js")]
 
 
 def _environment(folder: Path, files: dict[str, Path]) -> dict[str, str]:

@@ -69,8 +69,10 @@ class Worker:
         """Wait until the checker has loaded its library. Raises WorkerDied or WorkerTooSlow."""
         is_late = self._time_limit(timeout_s)
         while not self.version:
+            line = self._line(is_late)
+            self._watch(is_late)
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                self.version = str(json.loads(self._line(is_late))["ready"])
+                self.version = str(json.loads(line)["ready"])
 
     def ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """The answer to one request. Raises WorkerDied or WorkerTooSlow, and is of no more use then."""

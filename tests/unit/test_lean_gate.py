@@ -1,0 +1,111 @@
+"""The text gate: what it must stop, what it must let through, and that no text breaks it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speciate.niches.lean.gate import FORBIDDEN, MAX_BYTES, MAX_DIGITS, MAX_NESTING, refusal
+
+HONEST = (
+    "omega",
+    "exact Nat.add_comm x y",
+    "induction n with\n| zero => rfl\n| succ n h => simp [h]",
+    "have h : xs[0]? = none := by simp\nexact h",
+    "exact xs.head?.getD 0",
+    "simp only [List.get?_eq_getElem?]",
+    "-- sorry\nomega",
+    "/- a /- nested sorry -/ comment -/ rfl",
+    'exact (rfl : "sorry" = "sorry")',
+    'exact (rfl : r#"a " sorry"# = _)',
+    "intro sorry' h_where\nexact h_where",
+    "exact Foo.sorry",
+    "exact «where»",
+    "exact h.2",
+    "decide",
+    "exact ⟨7, rfl⟩",
+    "calc\n  a = b := h\n  _ = c := g",
+    "norm_cast\r\nrfl",
+    "exact (1_000_000 : Nat)",
+    "exact (0xFF : Nat)",
+)
+
+
+@pytest.mark.parametrize("proof", HONEST)
+def test_honest_text_passes(proof: str) -> None:
+    assert refusal(proof) is None
+
+
+@pytest.mark.parametrize(
+    ("proof", "reason"),
+    [
+        ("sorry", "forbidden"),
+        ("(sorry)", "forbidden"),
+        ("first|rfl|sorry", "forbidden"),
+        ("omega;admit", "forbidden"),
+        ("exact?", "forbidden"),
+        ("apply? using h", "forbidden"),
+        ("/- -/ native_decide -- x", "forbidden"),
+        ("set_option maxHeartbeats 0 in omega", "forbidden"),
+        ("exact h where h := rfl", "forbidden"),
+        ('exact "a" ++ s!"" ; sorry', "forbidden"),
+        ("'\"'; sorry --\"", "forbidden"),
+        ("exact " + "(" * (MAX_NESTING + 1), "nesting"),
+        ("exact " + "⟨[" * MAX_NESTING, "nesting"),
+        ("have : " + "¬" * (MAX_NESTING + 1) + "p", "nesting"),
+        ("exact " + "9" * (MAX_DIGITS + 1), "literal"),
+        ("exact 0x" + "f" * MAX_DIGITS, "literal"),
+        ("exact 1" + "_000" * 7, "literal"),
+        ("x" * (MAX_BYTES + 1), "size"),
+        ("∀" * (MAX_BYTES // 3 + 1), "size"),
+        ("omega\0", "characters"),
+        ("omega \u202e", "characters"),
+        ("omega\u200b", "characters"),
+        ("omega \ud800", "characters"),
+        ("omega\u2028", "characters"),
+        ("omega\x1b[2J", "characters"),
+    ],
+)
+def test_what_is_refused(proof: str, reason: str) -> None:
+    found = refusal(proof)
+    assert found is not None
+    assert found.reason == reason
+
+
+def test_a_comment_without_end_hides_nothing_after_it() -> None:
+    assert refusal("/- sorry") is None
+
+
+@given(st.text(max_size=400))
+def test_no_text_breaks_it(proof: str) -> None:
+    found = refusal(proof)
+    assert found is None or found.detail
+
+
+@given(st.text("()[]{}⟨⟩-/\"'«»r#\\ \nsory", max_size=200))
+def test_no_tangle_of_delimiters_breaks_it(proof: str) -> None:
+    refusal(proof)
+
+
+@given(st.sampled_from(sorted(FORBIDDEN)), st.sampled_from(HONEST[:8]))
+def test_a_forbidden_word_on_a_line_of_its_own_is_found(word: str, proof: str) -> None:
+    found = refusal(f"{proof}\n{word}")
+    assert found is not None
+    assert found.detail == word
+
+
+@given(st.sampled_from(sorted(FORBIDDEN)), st.text("abcxyz₁'_", min_size=1, max_size=5))
+def test_a_forbidden_word_within_a_longer_name_is_none(word: str, more: str) -> None:
+    assert refusal(f"exact {word}{more}") is None or f"{word}{more}" in FORBIDDEN
+
+
+@given(st.lists(st.sampled_from(["(", ")", "[", "]", " x ", "-- (\n", '"(" ', "/- ( -/ "]), max_size=300))
+def test_nesting_is_what_the_brackets_say(parts: list[str]) -> None:
+    depth = deepest = 0
+    for part in parts:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(part, 0)
+        deepest = max(deepest, depth)
+    found = refusal("".join(f"{part} " for part in parts))
+    if deepest > MAX_NESTING:
+        assert found is not None
+    else:
+        assert found is None
