@@ -2,8 +2,9 @@
 
 A family is a function from a random source to a `Theorem`. What varies is the structure (which facts are given, in
 which order and direction, how deep, which numbers), and the proof follows from it: a fixed one-line tactic does not
-solve a family, `linear` and `decidable` aside, which teach the choice of tactic. Whether a proof is right is for Lean
-to say, not for this module.
+solve a family, `linear` and `decidable` aside, which teach the choice of tactic. Proofs say what each step shows before
+they name the fact that shows it (`have hq : q := h2 hp`), so that a small model never has to keep a step in mind.
+Whether a proof is right is for Lean to say, not for this module.
 """
 
 from collections.abc import Callable
@@ -56,13 +57,6 @@ def show_tree(tree: Tree, top: bool = True) -> str:
     return text if top else f"({text})"
 
 
-def paths(tree: Tree, at: str) -> dict[str, str]:
-    """For each leaf, the projections that reach it from the term `at`."""
-    if isinstance(tree, str):
-        return {tree: at}
-    return paths(tree[0], at + ".1") | paths(tree[1], at + ".2")
-
-
 def build(tree: Tree, terms: dict[str, str]) -> str:
     """The term that proves a conjunction, from terms for its leaves."""
     return terms[tree] if isinstance(tree, str) else f"⟨{build(tree[0], terms)}, {build(tree[1], terms)}⟩"
@@ -74,25 +68,26 @@ def conjunctions(rng: Random) -> Theorem:
     extra = atoms.pop() if rng.random() < 0.5 else None
     given = random_tree(rng, atoms)
     facts = [show_tree(given)]
-    source = rng.choice(atoms) if extra is not None else ""
+    source = rng.choice(atoms)
     if extra is not None:
         facts.append(f"{source} → {extra}")
     binders, names = hypotheses(rng, facts)
-    terms = paths(given, names[0])
+    terms = {atom: f"h{atom}" for atom in [*atoms, *([extra] if extra else [])]}
+    lines = [f"obtain {build(given, terms)} := {names[0]}"]
     wanted = rng.sample(atoms, rng.randint(1, min(3, len(atoms))))
     if extra is not None:
-        terms[extra] = f"{names[1]} {terms[source]}"
+        lines.append(f"have h{extra} : {extra} := {names[1]} h{source}")
         wanted[rng.randrange(len(wanted))] = extra
     goal = random_tree(rng, wanted)
-    declared = atoms if extra is None else [*atoms, extra]
-    variables = rng.sample(declared, len(declared))
+    variables = rng.sample(list(terms), len(terms))
+    lines.append(f"exact {build(goal, terms)}")
     return theorem(
         "conjunctions",
         f"({' '.join(variables)} : Prop)",
         binders,
         show_tree(goal),
-        f"exact {build(goal, terms)}",
-        [*variables, *names],
+        "\n".join(lines),
+        [*variables, *names, *terms.values()],
     )
 
 
@@ -103,7 +98,10 @@ def equalities(rng: Random) -> Theorem:
     links = list(pairwise(values))
     facts = [f"{b} = {a}" if back else f"{a} = {b}" for (a, b), back in zip(links, turned, strict=True)]
     binders, names = hypotheses(rng, facts)
-    steps = [f"← {name}" if back else name for name, back in zip(names, turned, strict=True)]
+    steps = [
+        f"show {a} = {b} from {name}{'.symm' if back else ''}"
+        for (a, b), name, back in zip(links, names, turned, strict=True)
+    ]
     shown = rng.sample(values, len(values))
     goal = f"{values[0]} = {values[-1]}"
     return theorem(
@@ -220,33 +218,33 @@ def quantifiers(rng: Random) -> Theorem:
     others = [name for name in PREDICATES if name not in predicates]
     side = rng.choice(others) if exists and rng.random() < 0.6 else None
     turned = side is not None and rng.random() < 0.5
+    start: list[str] = []
     if exists:
         start = [f"{predicates[0]} {x}"] + ([f"{side} {x}"] if side else [])
         start = start[::-1] if turned else start
         facts.append(f"∃ {x}, {' ∧ '.join(start)}")
     binders, names = hypotheses(rng, facts)
-    term = "hp"
-    for name in names[: len(links)]:
-        term = f"{name} {w} {term}" if term == "hp" else f"{name} {w} ({term})"
-    declared = predicates if side is None else [*predicates, side]
-    shown = rng.sample(declared, len(declared))
+    shown = rng.sample([*predicates, *([side] if side else [])], len(predicates) + (side is not None))
     variables = f"({' '.join(shown)} : {kind} → Prop)"
     chosen = [*shown, *names, x]
+    steps = [f"have h{b} : {b} {w} := {name} {w} h{a}" for (a, b), name in zip(links, names[: len(links)], strict=True)]
+    last = f"h{predicates[-1]}"
     if not exists:
         goal = f"∀ {x}, {predicates[0]} {x} → {predicates[-1]} {x}"
-        return theorem("quantifiers", variables, binders, goal, f"intro {w} hp\nexact {term}", chosen)
-    taken = ["hp"] + (["hs"] if side else [])
-    taken = taken[::-1] if turned else taken
-    goal_parts, goal_terms = [f"{predicates[-1]} {x}"], [term]
+        proof = "\n".join([f"intro {w} h{predicates[0]}", *steps, f"exact {last}"])
+        return theorem("quantifiers", variables, binders, goal, proof, chosen)
+    taken = [f"h{part.split()[0]}" for part in start]
+    goal_parts, goal_terms = [f"{predicates[-1]} {x}"], [last]
     if side and rng.random() < 0.7:
         goal_parts.append(f"{side} {x}")
-        goal_terms.append("hs")
+        goal_terms.append(f"h{side}")
         if rng.random() < 0.5:
             goal_parts.reverse()
             goal_terms.reverse()
     goal = f"∃ {x}, {' ∧ '.join(goal_parts)}"
-    proof = f"obtain ⟨{', '.join([w, *taken])}⟩ := {names[-1]}\nexact ⟨{', '.join([w, *goal_terms])}⟩"
-    return theorem("quantifiers", variables, binders, goal, proof, chosen)
+    lines = [f"obtain ⟨{', '.join([w, *taken])}⟩ := {names[-1]}", *steps]
+    lines.append(f"exact ⟨{', '.join([w, *goal_terms])}⟩")
+    return theorem("quantifiers", variables, binders, goal, "\n".join(lines), chosen)
 
 
 def case_splits(rng: Random) -> Theorem:
@@ -255,20 +253,20 @@ def case_splits(rng: Random) -> Theorem:
     goal, spare = atoms.pop(), atoms
     cases: list[str] = []
     facts: list[str] = []
-    routes: list[list[int]] = []
+    routes: list[list[str]] = []
     for _ in range(rng.randint(2, 3)):
         steps = rng.choice((0, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 2))
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])
-        routes.append(list(range(len(facts), len(facts) + steps)))
+        routes.append(stops)
         facts.extend(f"{a} → {b}" for a, b in pairwise(stops))
     binders, names = hypotheses(rng, [*facts, " ∨ ".join(cases)])
-    lines = [f"rcases {names[-1]} with {' | '.join(['h'] * len(cases))}"]
-    for route in routes:
-        term = "h"
-        for index in route:
-            term = f"{names[index]} {term}" if term == "h" else f"{names[index]} ({term})"
-        lines.append(f"· exact {term}")
+    lines = [f"rcases {names[-1]} with {' | '.join(f'h{case}' for case in cases)}"]
+    named = iter(names)
+    for stops in routes:
+        steps = [f"have h{b} : {b} := {next(named)} h{a}" for a, b in pairwise(stops)]
+        bullet = [*steps, f"exact h{goal}"]
+        lines += [f"· {bullet[0]}", *(f"  {line}" for line in bullet[1:])]
     used = [atom for atom in PROPOSITIONS if any(atom in fact.split() for fact in [*facts, *cases, goal])]
     variables = rng.sample(used, len(used))
     return theorem(
@@ -279,14 +277,15 @@ def case_splits(rng: Random) -> Theorem:
 def witnesses(rng: Random) -> Theorem:
     """A number that must be found, then checked."""
     x = rng.choice(VALUES)
-    value, factor, shift = rng.randint(1, 30), rng.randint(2, 9), rng.randint(1, 30)
-    goal = rng.choice(
+    value, shift = rng.randint(1, 99), rng.randint(1, 99)
+    factor, other = rng.randint(2, 9), rng.randint(11, 99)
+    goal, value = rng.choice(
         (
-            f"{x} + {shift} = {value + shift}",
-            f"{shift} + {x} = {shift + value}",
-            f"{factor} * {x} = {factor * value}",
-            f"{factor} * {x} + {shift} = {factor * value + shift}",
-            f"{value - 1} < {x} ∧ {x} < {value + 1}",
+            (f"{x} + {shift} = {value + shift}", value),
+            (f"{shift} + {x} = {shift + value}", value),
+            (f"{x} = {value} + {shift}", value + shift),
+            (f"{x} = {other} * {factor}", other * factor),
+            (f"{value - 1} < {x} ∧ {x} < {value + 1}", value),
         )
     )
     return Theorem("witnesses", f"theorem t : ∃ {x} : Nat, {goal}", f"exact ⟨{value}, by decide⟩", (x,))
