@@ -1,12 +1,24 @@
 """What the Lean engine must accept and must refuse, with a real Lean. Every cheat is followed by an honest proof."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 
+from speciate.niches.lean import gate, native, setup
 from speciate.niches.lean.engine import Lean, LeanJob, LeanVerdict
+
+pytestmark = pytest.mark.lean
 
 FALSE = "theorem t : (2 : Nat) + 2 = 5"
 TRUE = "theorem t (x y : Nat) : x + y = y + x"
-HONEST = LeanJob("", TRUE, "exact Nat.add_comm x y")
+HONEST = "exact Nat.add_comm x y"
+BLOWUP = "theorem t : ∀ a b c : Fin 40, a + b + c = c + b + a"
+NOT_OF_THE_PROOF = {"ok", "crash", "timeout", "statement", "preamble"}
 TREE = """inductive Tree where
   | leaf : Tree
   | node : Tree → Nat → Tree → Tree
@@ -135,10 +147,162 @@ CHEATS = {
 }
 
 
+UNREADABLE = {"44 parentheses", "too long", "46 huge literal", "bidi"}
+"""What the text gate alone keeps from Lean: sizes that crash a parser, and what only a reader could overlook."""
+
+
 @pytest.mark.parametrize("cheat", CHEATS)
 def test_a_cheat_is_refused_and_the_next_proof_is_judged_right(lean: Lean, cheat: str) -> None:
     statement, proof = CHEATS[cheat]
     verdict = judge(lean, statement, proof)
     assert not verdict.proved, verdict
-    assert verdict.reason not in ("ok", "crash", "timeout", "statement", "preamble"), verdict
-    assert judge(lean, TRUE, HONEST.proof + f" -- after {cheat}").proved
+    assert verdict.reason not in NOT_OF_THE_PROOF, verdict
+    assert judge(lean, TRUE, f"{HONEST} -- after {cheat}").proved
+
+
+@pytest.mark.parametrize("cheat", CHEATS.keys() - UNREADABLE)
+def test_lean_refuses_the_cheat_without_the_text_gate(lean: Lean, cheat: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "refusal", Mock(return_value=None))
+    statement, proof = CHEATS[cheat]
+    verdict = judge(lean, statement, f"{proof}\n")
+    assert not verdict.proved, verdict
+    assert verdict.reason not in NOT_OF_THE_PROOF, verdict
+
+
+@pytest.mark.parametrize("proof", HONEST_PROOFS)
+def test_no_honest_proof_proves_what_is_false(lean: Lean, proof: str) -> None:
+    assert not judge(lean, FALSE, HONEST_PROOFS[proof][1], TREE).proved
+
+
+@pytest.mark.parametrize(
+    ("preamble", "statement", "reason"),
+    [
+        ("", "theorem t (x : Natt) : x = x", "statement"),
+        ("", "theorem t (x : Nat) : x = y", "statement"),
+        ("", "theorem t (x : α) : x = x", "statement"),
+        ("", "theorem other : 1 = 1", "statement"),
+        ("", "theorem t : 1 = 1 := rfl theorem u : 1 = 1", "statement"),
+        ("", "def t : Nat", "statement"),
+        ("", "example : 1 = 1", "statement"),
+        ("theorem t : True := trivial", "theorem t : 1 = 1", "statement"),
+        ("def f : Nat := g", "theorem t : 1 = 1", "preamble"),
+        ("theorem f : 1 = 2 := sorry", "theorem t : 1 = 1", "preamble"),
+        ("def", "theorem t : 1 = 1", "preamble"),
+    ],
+)
+def test_a_bad_job_is_told_from_a_bad_proof(lean: Lean, preamble: str, statement: str, reason: str) -> None:
+    assert judge(lean, statement, "rfl", preamble).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("preamble", "statement", "proof"),
+    [
+        ("open Or", "theorem t (p q : Prop) (h : q) : p ∨ q", "exact inr h"),
+        ("namespace Zoo", "theorem t (n : Nat) : n = n", "rfl"),
+        ("variable (n : Nat)", "theorem t : n = n", "rfl"),
+        ("axiom zoo (p : Prop) : p ∨ p → p", "theorem t (p : Prop) (h : p ∨ p) : p", "exact zoo p h"),
+        ("theorem half (n : Nat) : n / 2 ≤ n := by omega", "theorem t : 7 / 2 ≤ 7", "exact half 7"),
+    ],
+)
+def test_a_preamble_holds_for_statement_and_proof(lean: Lean, preamble: str, statement: str, proof: str) -> None:
+    verdict = judge(lean, statement, proof, preamble)
+    assert verdict.proved, verdict
+
+
+def test_verdicts_come_in_order_and_say_how_long_and_which_lean(lean: Lean) -> None:
+    numbers = [3, 1, 4, 1, 5, 9, 2, 6]
+    jobs = [LeanJob("", f"theorem t : {number} < 5", "decide -- in order") for number in numbers]
+    found = list(lean.check(jobs))
+    assert [verdict.proved for verdict in found] == [number < 5 for number in numbers]
+    assert all(verdict.ms > 0 and verdict.lean == lean.version != "" for verdict in found)
+    assert lean.engine == "embedded"
+
+
+def test_a_long_error_is_cut(lean: Lean) -> None:
+    hypotheses = " ".join(f"(h{number} : {number} = {number})" for number in range(900))
+    assert 1000 < len(judge(lean, f"theorem t {hypotheses} : 1 = 2", "skip").detail) <= 2000
+
+
+def test_a_runaway_ends_by_its_limit(lean: Lean) -> None:
+    verdict = judge(lean, BLOWUP, "decide")
+    assert verdict.reason == "error"
+    assert "heartbeats" in verdict.detail
+
+
+def test_a_hanging_proof_is_a_timeout(lean: Lean, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lean, "timeout_s", 1.0)
+    verdict = next(lean.check([LeanJob("", BLOWUP, "decide", max_heartbeats=1_000_000)]))
+    assert (verdict.proved, verdict.reason) == (False, "timeout")
+    monkeypatch.undo()
+    assert judge(lean, TRUE, f"{HONEST} -- after a timeout").proved
+
+
+def test_a_proof_that_eats_all_memory_is_a_crash(lean: Lean) -> None:
+    verdict = judge(lean, "theorem t : (List.replicate 100000000 0).length = 100000000", "simp")
+    assert (verdict.proved, verdict.reason) == (False, "crash")
+    assert judge(lean, TRUE, f"{HONEST} -- after a crash").proved
+
+
+def test_even_running_code_reaches_nothing_of_the_host(lean: Lean, tmp_path: Path) -> None:
+    """Code can run from a preamble only; should a proof ever get there, it finds nothing."""
+    written = tmp_path / "written"
+    for action in (
+        f'IO.FS.writeFile "{written}" "x"',
+        f'IO.FS.createDirAll "{written}"',
+        'IO.FS.writeFile "/library/Init.olean" "x"',
+        f'discard (IO.FS.readFile "{__file__}")',
+        'discard (IO.Process.output { cmd := "id" })',
+    ):
+        assert judge(lean, "theorem t : True", "trivial", f"#eval ({action} : IO Unit)").reason == "preamble", action
+    assert not written.exists()
+    listed = f'#eval do for at_ in (← System.FilePath.readDir "/") do if at_.fileName == "{tmp_path.parts[1]}" && '
+    assert judge(lean, "theorem t : True", "trivial", listed + "false then throw (IO.userError at_.fileName)").proved
+
+
+def test_a_forged_verdict_on_standard_output_is_a_crash(lean: Lean) -> None:
+    forged = '"{\\"nonce\\": \\"00\\", \\"reason\\": \\"ok\\", \\"detail\\": \\"\\", \\"ms\\": 1}"'
+    spoof = f'#eval show IO Unit from do (← IO.FS.Handle.mk "/dev/stdout" .write).putStrLn {forged}'
+    verdict = judge(lean, FALSE, "rfl", spoof)
+    assert (verdict.proved, verdict.reason) == (False, "crash")
+    assert judge(lean, TRUE, f"{HONEST} -- after a forged verdict").proved
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.usefixtures("lean_home")
+def test_no_process_outlives_a_killed_parent() -> None:
+    source = (
+        "import time\nfrom speciate.niches.lean.engine import Lean\n"
+        "lean = Lean(); lean.start(); print(lean._worker.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = Path("/proc") / parent.stdout.readline().strip()
+        time.sleep(1)
+        assert child.exists()
+        parent.kill()
+    for _ in range(200):
+        if not child.exists() or ") Z " in (child / "stat").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("Lean still runs")
+
+
+@pytest.mark.usefixtures("lean_home")
+def test_a_native_lean_runs_the_checker_from_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded Lean in the place of a native one: a `lean` on PATH that is given the checker's text."""
+    embedded = setup.ensure_embedded()
+    environment = embedded.environment()
+    stand_in = tmp_path / "lean"
+    stand_in.write_text(
+        '#!/bin/sh\n[ "$2" = --run ] || exit 1\n'
+        f"export LEAN_WASM='{environment['LEAN_WASM']}' LEAN_PATH='{environment['LEAN_PATH']}'\n"
+        'export LEAN_FILES="{\\"/checker.lean\\": \\"$3\\"}"\n'
+        f"exec '{embedded.node}' --liftoff-only '{embedded.made / 'lean.js'}' \"$1\" --run /checker.lean\n"
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.delenv(native.CHOICE)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with Lean() as lean:
+        assert judge(lean, TRUE, f"{HONEST} -- natively").proved
+        assert judge(lean, FALSE, "rfl -- natively").reason == "error"
+        assert (lean.engine, lean.notes) == ("native", [])

@@ -224,7 +224,8 @@ def quantifiers(rng: Random) -> Theorem:
         start = start[::-1] if turned else start
         facts.append(f"∃ {x}, {' ∧ '.join(start)}")
     binders, names = hypotheses(rng, facts)
-    shown = rng.sample([*predicates, *([side] if side else [])], len(predicates) + (side is not None))
+    mentioned = [*predicates, side] if side else predicates
+    shown = rng.sample(mentioned, len(mentioned))
     variables = f"({' '.join(shown)} : {kind} → Prop)"
     chosen = [*shown, *names, x]
     steps = [f"have h{b} : {b} {w} := {name} {w} h{a}" for (a, b), name in zip(links, names[: len(links)], strict=True)]
