@@ -59,7 +59,7 @@ def test_an_answer_with_the_nonce_is_taken(start: Start) -> None:
         'print(json.dumps({"reason": "ok"}), flush=True); print(json.dumps(answer), flush=True)',
         'sys.stdout.write(json.dumps(answer) + "\\n" + json.dumps(answer) + "\\n"); sys.stdout.flush()',
         'sys.stdout.buffer.write(b"\\xff\\xfe\\n"); sys.stdout.flush()',
-        'sys.stdout.write("x" * 3_000_000); sys.stdout.flush()',
+        'sys.stdout.write("x" * 20_000_000); sys.stdout.flush()',
         "sys.exit(0)",
         "os.kill(os.getpid(), 11)",
         "os.close(1); time.sleep(0.1); sys.exit(3)",

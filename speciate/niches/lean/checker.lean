@@ -320,15 +320,10 @@ def answered (library : Library) (memory : IO.Ref Memory) (j : Json) : IO Verdic
   | .error verdict => return verdict
   | .ok goal => judged library s goal statement (text j "proof") limits
 
-partial def firstOf : Nat → List Char → List Char
-  | 0, _ => []
-  | _, [] => []
-  | n + 1, c :: rest => c :: firstOf n rest
-
 def answer (nonce : String) (verdict : Verdict) (ms : Nat) : String :=
   let (reason, detail) := match verdict with
     | .proved => ("ok", "")
-    | .refused reason detail => (reason, String.ofList (firstOf 2000 detail.toList))
+    | .refused reason detail => (reason, detail)
   Json.compress (Json.mkObj
     [("nonce", Json.str nonce), ("reason", Json.str reason), ("detail", Json.str detail), ("ms", Json.num (JsonNumber.fromNat ms))])
 

@@ -21,6 +21,7 @@ MAX_HEARTBEATS = 4_000
 _START_TIMEOUT_S = 300.0
 _START_ATTEMPTS = 3
 _TIRED = 0.75
+_LONGEST_DETAIL = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ class Lean:
         started = time.monotonic()
         try:
             answer = worker.ask(request, self.timeout_s)
-            reason, detail, ms = str(answer["reason"]), str(answer["detail"]), float(answer["ms"])
+            reason, detail, ms = str(answer["reason"]), str(answer["detail"])[:_LONGEST_DETAIL], float(answer["ms"])
         except WorkerTooSlow:
             reason, detail, ms = "timeout", f"no answer after {self.timeout_s:g} s", 1000 * self.timeout_s
         except WorkerDied as error:

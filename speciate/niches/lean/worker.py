@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 _BUSY_MACHINE = 5
 _LOOK_AGAIN_S = 0.25
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 24
 
 
 class WorkerDied(Exception):
