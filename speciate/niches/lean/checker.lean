@@ -97,13 +97,6 @@ def elaborated (input : Parser.InputContext) (s : Command.State) (stx : Syntax) 
   | .ok _ => state.get
   | .error e => throw (IO.userError (← e.toMessageData.toString))
 
-partial def elaborateAll (input : Parser.InputContext) (at_ : Parser.ModuleParserState) (s : Command.State) :
-    IO Command.State := do
-  let (stx, next, messages) := Parser.parseCommand input (parserContext s) at_ s.messages
-  let s := { s with messages := messages }
-  if Parser.isTerminalCommand stx then return s
-  elaborateAll input next (← elaborated input s stx)
-
 partial def firstError : List Message → IO (Option String)
   | [] => return none
   | m :: rest => match m.severity with
@@ -116,6 +109,17 @@ partial def saysSorry : List Message → IO Bool
     let text ← m.data.toString
     if text == "declaration uses `sorry`" || text == "declaration uses 'sorry'" then return true
     saysSorry rest
+
+/-- The state after all commands, or the first error of one. -/
+partial def elaborateAll (input : Parser.InputContext) (at_ : Parser.ModuleParserState) (s : Command.State) :
+    IO (Except String Command.State) := do
+  let (stx, next, messages) := Parser.parseCommand input (parserContext s) at_ {}
+  if let some error ← firstError messages.toList then return .error error
+  if Parser.isTerminalCommand stx then return .ok s
+  let s ← elaborated input s stx
+  if let some error ← firstError s.messages.toList then return .error error
+  if ← saysSorry s.messages.toList then return .error "it uses sorry"
+  elaborateAll input next { s with messages := {} }
 
 /-! ### The gate: what the text of a proof may hold -/
 
@@ -233,10 +237,9 @@ def withHeartbeats (s : Command.State) (limits : Limits) : Command.State :=
   | [] => s
 
 def prepared (library : Library) (preamble : String) : IO (Except Verdict Command.State) := do
-  let s ← elaborateAll (inputOf preamble) {} library.state
-  match ← firstError s.messages.toList with
-  | some error => return .error (.refused "preamble" error)
-  | none => if ← saysSorry s.messages.toList then return .error (.refused "preamble" "it uses sorry") else return .ok s
+  match ← elaborateAll (inputOf preamble) {} library.state with
+  | .error error => return .error (.refused "preamble" error)
+  | .ok s => return .ok s
 
 def target (s : Command.State) (statement : String) (name : Name) : IO (Except Verdict Target) := do
   let input := inputOf (statement ++ " := sorry")
