@@ -23,7 +23,7 @@ def logits(model: "CausalLM", batch: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     with torch.inference_mode():
-        return model(input_ids=batch).logits.float().cpu()
+        return model(input_ids=batch, use_cache=False).logits.float().cpu()
 
 
 def probe(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], device: "torch.device") -> "torch.Tensor":

@@ -115,7 +115,7 @@ def test_the_run_folder_holds_every_answer(whole: dict[str, Any]) -> None:
     folder = Path(whole["run_dir"])
     for model in ("base", "adapter"):
         rows = [json.loads(line) for line in (folder / "evals" / f"{model}.jsonl").read_text().splitlines()]
-        assert len(rows) == 16 + 4 + 17 * 5
+        assert len(rows) == 16 + 4 + 18 * 5
         assert rows[0].keys() >= {"prompt", "output", "score", "reason", "ms"}
     card = json.loads((Path(whole["adapter"]) / "card.json").read_text())
     assert card["gain"] == whole["gain"]
