@@ -245,7 +245,7 @@ def test_a_proof_that_eats_all_memory_is_a_crash(lean: Lean) -> None:
 
 
 def test_even_running_code_reaches_nothing_of_the_host(lean: Lean, tmp_path: Path) -> None:
-    """Code can run from a preamble only; should a proof ever get there, all that it can write is lost with the process."""
+    """Code runs from a preamble only; should a proof ever get there, what it can write is lost with the process."""
     for action in (
         f'IO.FS.writeFile "{tmp_path / "file"}" "x"',
         'IO.FS.writeFile "/library/Init.olean" "x"',

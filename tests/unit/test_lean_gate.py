@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speciate.niches.lean import setup
 from speciate.niches.lean.gate import FORBIDDEN, MAX_BYTES, MAX_DIGITS, MAX_NESTING, refusal
 
 HONEST = (
@@ -73,6 +74,12 @@ def test_what_is_refused(proof: str, reason: str) -> None:
 
 def test_a_comment_without_end_hides_nothing_after_it() -> None:
     assert refusal("/- sorry") is None
+
+
+def test_the_checker_forbids_the_same_words() -> None:
+    checker = setup.CHECKER.read_text(encoding="utf-8")
+    assert [word for word in FORBIDDEN - {"sorryAx"} if f'"{word}"' not in checker] == []
+    assert "`sorryAx" in checker
 
 
 @given(st.text(max_size=400))

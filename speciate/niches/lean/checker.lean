@@ -1,14 +1,14 @@
 /-
 The judge: reads one request a line on standard input, writes one verdict a line on standard output.
 
-The preamble and the statement of a request are trusted, its proof is not. A proof is accepted when its text, put after the
-statement, parses as one theorem without any forbidden word; elaborates without an error or a `sorry` in an environment that
-holds only `Init`, `Std` and the preamble; has exactly the type of the trusted statement; rests on no new axiom; and when
-all that it added passes the kernel once more, in the environment as it was before.
+The preamble and the statement of a request are trusted, its proof is not. A proof is accepted when its text, put after
+the statement, parses as one theorem without any forbidden word; elaborates without an error or a `sorry` in an
+environment that holds only `Init`, `Std` and the preamble; has exactly the type of the trusted statement; rests on no
+new axiom; and when all that it added passes the kernel once more, in the environment as it was before.
 
 Interpreted, also by a build of Lean whose library lacks the inlined variants of many functions, and compiled there once
-to an `.olean` that keeps only what it names itself: hence the plain recursion instead of `for`, `List.map`, `==` on lists
-and whatever else the compiler would specialize.
+to an `.olean` that keeps only what it names itself: hence the plain recursion instead of `for`, `List.map`, `==` on
+lists and whatever else the compiler would specialize. Recursion over the characters of a string does not end there.
 -/
 module
 public meta import Lean
@@ -86,7 +86,8 @@ def inputOf (text : String) : Parser.InputContext :=
 
 def parserContext (s : Command.State) : Parser.ParserModuleContext :=
   match s.scopes with
-  | scope :: _ => { env := s.env, options := scope.opts, currNamespace := scope.currNamespace, openDecls := scope.openDecls }
+  | scope :: _ =>
+    { env := s.env, options := scope.opts, currNamespace := scope.currNamespace, openDecls := scope.openDecls }
   | [] => { env := s.env, options := {} }
 
 def elaborated (input : Parser.InputContext) (s : Command.State) (stx : Syntax) : IO Command.State := do
@@ -111,9 +112,9 @@ partial def saysSorry : List Message → IO Bool
     saysSorry rest
 
 /-- The state after all commands, or the first error of one. -/
-partial def elaborateAll (input : Parser.InputContext) (at_ : Parser.ModuleParserState) (s : Command.State) :
+partial def elaborateAll (input : Parser.InputContext) (position : Parser.ModuleParserState) (s : Command.State) :
     IO (Except String Command.State) := do
-  let (stx, next, messages) := Parser.parseCommand input (parserContext s) at_ {}
+  let (stx, next, messages) := Parser.parseCommand input (parserContext s) position {}
   if let some error ← firstError messages.toList then return .error error
   if Parser.isTerminalCommand stx then return .ok s
   let s ← elaborated input s stx
@@ -159,7 +160,6 @@ def onlyDeclaration (input : Parser.InputContext) (s : Command.State) : IO (Exce
 
 structure Audit where
   seen : List Name := []
-  added : List Name := []
   bad : List Name := []
 
 def parts : ConstantInfo → List Name
@@ -168,7 +168,7 @@ def parts : ConstantInfo → List Name
   | .opaqueInfo v => joined (constants v.type) (constants v.value)
   | c => constants c.type
 
-/-- Walk from `todo` through all constants that are new since `before`; `library` is the environment without preamble. -/
+/-- Walk through all constants that are new since `before`; `library` is the environment without the preamble. -/
 partial def audit (library before after : Kernel.Environment) (proofless : Bool) : List Name → Audit → Audit
   | [], a => a
   | n :: rest, a =>
@@ -180,7 +180,6 @@ partial def audit (library before after : Kernel.Environment) (proofless : Bool)
       audit library before after proofless rest (if bad then { a with bad := n :: a.bad } else a)
     | some _ => audit library before after proofless rest a
     | none =>
-      let a := { a with added := n :: a.added }
       match after.find? n with
       | some (.thmInfo v) => audit library before after proofless (joined (parts (.thmInfo v)) rest) a
       | some (.defnInfo v) =>
@@ -277,7 +276,8 @@ def judged (library : Library) (s : Command.State) (goal : Target) (statement pr
   let after := t.env.checked.get
   match after.find? goal.name with
   | some (.thmInfo v) =>
-    if !(v.type == goal.type && sameNames v.levelParams goal.levels) then return .refused "type" "another theorem was proved"
+    if !(v.type == goal.type && sameNames v.levelParams goal.levels) then
+      return .refused "type" "another theorem was proved"
   | _ => return .refused "type" "no theorem of that name was proved"
   let found := audit library.state.env.checked.get before after library.proofless [goal.name] {}
   if let n :: rest := found.bad then return .refused "axiom" (allShown (n :: rest))
@@ -327,8 +327,8 @@ def answer (nonce : String) (verdict : Verdict) (ms : Nat) : String :=
   let (reason, detail) := match verdict with
     | .proved => ("ok", "")
     | .refused reason detail => (reason, detail)
-  Json.compress (Json.mkObj
-    [("nonce", Json.str nonce), ("reason", Json.str reason), ("detail", Json.str detail), ("ms", Json.num (JsonNumber.fromNat ms))])
+  Json.compress (Json.mkObj [("nonce", Json.str nonce), ("reason", Json.str reason), ("detail", Json.str detail),
+    ("ms", Json.num (JsonNumber.fromNat ms))])
 
 partial def loop (library : Library) (memory : IO.Ref Memory) (input output : IO.FS.Stream) : IO Unit := do
   let line ← input.getLine

@@ -1,9 +1,9 @@
-// What `lean.js` calls once `script.py` has edited it: this text is appended to it, and so sees its FS, PATH, GOT and Worker.
+// What `lean.js` calls once `script.py` has edited it. This text is appended to it, and so sees its FS, PATH and GOT.
 
 console.log = () => {};
 
-// The whole disk that Lean sees: the library and the files of LEAN_FILES (guest path to host path), read-only, each read when
-// it is opened. Nothing of the host can be written, except while our own checker is compiled into LEAN_OUT.
+// The whole disk that Lean sees: the library and the files of LEAN_FILES (guest path to host path), read-only, each
+// read when it is opened. Nothing of the host can be written, except while our own checker is compiled into LEAN_OUT.
 function mountLibrary() {
   let held = null, bytes = null;
   const show = (guest, host) => {
@@ -37,7 +37,7 @@ function mountInThread() {
   FS.ignorePermissions = false;
 }
 
-// The next byte of standard input, null at the end of a line (so that it is answered before the next one comes) and of all.
+// The next byte of standard input; null at the end of a line, so that it is answered before the next comes, and of all.
 let stdinBytes = null, stdinAt = 0, stdinEnd = 0, lineEnded = false;
 function nextInputByte() {
   if (lineEnded) { lineEnded = false; return null; }
@@ -52,7 +52,7 @@ function nextInputByte() {
   return byte;
 }
 
-// Each of the 200,000 functions gets its place in the table, as other threads count on; an address of its own only if asked for.
+// Each of the 200,000 functions gets its place in the table, which other threads count on, but an address only if asked.
 function placeExports(exports) {
   Object.setPrototypeOf(wasmImports, exports);
   wasmImports["main"] = exports["__main_argc_argv"];
