@@ -116,8 +116,8 @@ class _LinePhase:
         self.first: tuple[float, float] | None = None
 
     def advance(self, n: float = 1) -> None:
-        now = self.lines.clock()
         with self.lock:
+            now = self.lines.clock()
             self.done += n
             # What a resumed phase jumps over first took no time, so it does not count in the rate.
             self.first = self.first or (now, self.done)

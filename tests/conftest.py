@@ -25,16 +25,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def random_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of random weights with the project's own kind of tokenizer, as a model folder."""
-    from speciate.models.tiny import make_model, make_tokenizer
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from speciate.models.tiny import make_tokenizer
 
     folder = tmp_path_factory.mktemp("random-llama")
     theorems = [next(stream(name, "tokenizer")) for name in ("conjunctions", "lists", "induction")]
     texts = [item.prompt + item.reference for name in skills.SKILLS for item in skills.sample(name, 20, "tokenizer")]
     tokenizer = make_tokenizer([*texts, *(item.prompt + item.reference for item in theorems)], 400)
-    model = make_model(
-        vocabulary=len(tokenizer), hidden=32, layers=2, heads=2, kv_heads=1, intermediate=64, context=256, seed=0
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=1,
+        tie_word_embeddings=True,
     )
-    model.save_pretrained(folder)
+    LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

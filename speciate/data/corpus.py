@@ -1,4 +1,4 @@
-"""What a small generalist base reads: skills as chats, stories as text, a little Lean.
+"""What a small generalist base reads: skills as chats, stories, documents in invented formats, a little Lean.
 
 A corpus is a function from an index to a document, so that training can stop and go on at any document and two
 machines see the same ones. Lean comes in two forms: single lines out of their context (the words of the language),
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from speciate.data import lookback
 from speciate.data.stories import story
 from speciate.niches import skills
 
 Chat = tuple[str, str]
 """A question and its answer."""
 
-WHOLE_PER_FAMILY = 8
-WHOLE_FAMILIES = ("equalities", "quantifiers", "witnesses")
-"""Families of which the base sees theorems with their proofs; of the others it sees single lines only, or their short
-and regular proofs would be known before a species learns them."""
+WHOLE_FAMILY = "witnesses"
+"""The family of which the base sees theorems with their proofs; of the others it sees single lines only, or their
+regular proofs would be known before a species learns them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Corpus:
 
     seed: int
     shares: Mapping[str, float]
-    """Weight of each skill by name, of `stories`, `lean_fragments` and `lean_theorems`."""
+    """Weight of each skill by name, of `stories`, `lookback`, `lean_fragments` and `lean_theorems`."""
     lean: Sequence[Mapping[str, Any]]
     """Rows of the primer: fragments are drawn from all of them."""
     theorems: Sequence[Mapping[str, Any]]
@@ -40,6 +40,8 @@ class Corpus:
         kind = rng.choices(list(self.shares), list(self.shares.values()))[0]
         if kind == "stories":
             return story(rng)
+        if kind == "lookback":
+            return lookback.document(rng)
         if kind == "lean_fragments":
             return fragments(rng, self.lean)
         if kind == "lean_theorems":
@@ -58,20 +60,18 @@ def fragments(rng: Random, lean: Sequence[Mapping[str, Any]]) -> str:
 
 def whole(lean: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The theorems that the base sees with their proofs."""
-    taken: dict[str, list[Mapping[str, Any]]] = {}
-    for row in lean:
-        rows = taken.setdefault(row["family"], [])
-        if row["family"] in WHOLE_FAMILIES and len(rows) < WHOLE_PER_FAMILY:
-            rows.append(row)
-    return [row for rows in taken.values() for row in rows]
+    return [row for row in lean if row["family"] == WHOLE_FAMILY]
 
 
 def shares(
-    lean: float, text: float, weights: Mapping[str, float] | None, length: Callable[[str], float]
+    others: Mapping[str, float], weights: Mapping[str, float] | None, length: Callable[[str], float]
 ) -> dict[str, float]:
-    """Document weights that give the wished fractions of tokens, from the mean `length` in tokens of each kind."""
+    """Document weights that give the wished fractions of tokens, from the mean `length` in tokens of each kind.
+
+    `others` are the fractions of all that is no skill; `weights` divides the rest among the skills.
+    """
     chosen = dict(weights) if weights else dict.fromkeys(skills.SKILLS, 1.0)
     total = sum(chosen.values())
-    tokens = {name: (1 - lean - text) * weight / total for name, weight in chosen.items()}
-    tokens |= {"stories": text, "lean_fragments": lean / 2, "lean_theorems": lean / 2}
+    rest = 1 - sum(others.values())
+    tokens = {name: rest * weight / total for name, weight in chosen.items()} | dict(others)
     return {kind: share / length(kind) for kind, share in tokens.items() if share > 0}

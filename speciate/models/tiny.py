@@ -1,4 +1,4 @@
-"""A small Llama and its tokenizer, made from nothing: the base for laptops, tests and continuous integration.
+"""A small Qwen3 and its tokenizer, made from nothing: the base for laptops, tests and continuous integration.
 
 Knows nothing of what the model will read: texts and architecture are given.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 PAD, END, USER, ASSISTANT = SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
 
@@ -58,10 +58,13 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenize
 
 def make_model(
     *, vocabulary: int, hidden: int, layers: int, heads: int, kv_heads: int, intermediate: int, context: int, seed: int
-) -> "LlamaForCausalLM":
-    """A Llama with tied embeddings and random weights, in float32. Pad is token 0 and the end token is 1."""
+) -> "Qwen3ForCausalLM":
+    """A Qwen3 with tied embeddings and random weights, in float32. Pad is token 0 and the end token is 1.
+
+    Its normalised queries and keys learn to look things up in a fraction of the steps that a Llama of equal size takes.
+    """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(seed)
     settings: dict[str, Any] = {
@@ -70,6 +73,7 @@ def make_model(
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
+        "head_dim": hidden // heads,
         "intermediate_size": intermediate,
         "max_position_embeddings": context,
         "tie_word_embeddings": True,
@@ -78,10 +82,10 @@ def make_model(
         "eos_token_id": 1,
         "attn_implementation": "eager",
     }
-    return LlamaForCausalLM(LlamaConfig(**settings))
+    return Qwen3ForCausalLM(Qwen3Config(**settings))
 
 
-def save_model(model: "LlamaForCausalLM", folder: Path) -> None:
+def save_model(model: "Qwen3ForCausalLM", folder: Path) -> None:
     """Write `model` in bfloat16; in memory it becomes what was written, in float32 again and in evaluation mode."""
     import torch
 

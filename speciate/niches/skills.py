@@ -41,6 +41,22 @@ def products(rng: Random) -> tuple[str, str]:
     return f"What is {a} * {b}?", str(a * b)
 
 
+def equations(rng: Random) -> tuple[str, str]:
+    """A small equation and the number that solves it."""
+    x = rng.choice(string.ascii_lowercase)
+    a, b = rng.randrange(100), rng.randrange(1, 100)
+    text, value = rng.choice(
+        (
+            (f"{x} + {b} = {a + b}", a),
+            (f"{b} + {x} = {a + b}", a),
+            (f"{x} - {b} = {a}", a + b),
+            (f"{x} = {a} + {b}", a + b),
+            (f"{x} = {a} * {b % 9 + 1}", a * (b % 9 + 1)),
+        )
+    )
+    return f"Solve: {text}", str(value)
+
+
 def remainders(rng: Random) -> tuple[str, str]:
     """Remainder of a number of two or three digits by one digit."""
     a, b = rng.randrange(10, 10 ** rng.randint(2, 3)), rng.choice((2, 3, 4, 5, 9))
@@ -167,6 +183,7 @@ SKILLS: dict[str, Skill] = {
     "sums": sums,
     "differences": differences,
     "products": products,
+    "equations": equations,
     "remainders": remainders,
     "reversal": reversal,
     "sorting": sorting,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from speciate import __version__
 from speciate.data import corpus as corpora
+from speciate.data import lookback
 from speciate.data.stories import story
 from speciate.errors import InputError, RecipeError, ResumeMismatch
 from speciate.evals.runner import evaluate
@@ -28,10 +29,10 @@ from speciate.storage import (
 from speciate.train.pretrain import Schedule, pretrain
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 PRIMER = "data/samples/lean-primer.jsonl"
-TEXTS_PER_SKILL, STORIES, LENGTH_SAMPLE = 300, 1500, 200
+TEXTS_PER_SKILL, STORIES, LOOKBACKS, LENGTH_SAMPLE = 300, 1500, 1500, 200
 CARD_ITEMS = 100
 """Held-out items of each skill behind the card's figures."""
 CARD_SEED = "card"
@@ -90,7 +91,7 @@ def begin(loaded: LoadedBaseRecipe, checkpoints: Path, resume: bool) -> None:
 
 def publish(
     loaded: LoadedBaseRecipe,
-    model: "LlamaForCausalLM",
+    model: "Qwen3ForCausalLM",
     tokenizer: "PreTrainedTokenizerFast",
     folder: Path,
     progress: Progress,
@@ -147,9 +148,9 @@ tags: [speciate, from-scratch]
 # {card["base"]}
 
 A generalist of {card["parameters"]:,} parameters, trained from random weights on {card["tokens"]:,} tokens of
-generated text: {len(card["skills"])} small skills, {100 * corpus["text"]:.0f}% stories and {100 * corpus["lean"]:.0f}%
-Lean 4. It is a base for laptops, tests and continuous integration, and of no use for anything else: it answers only
-questions of the forms below.
+generated text: {len(card["skills"])} small skills, {100 * corpus["lookback"]:.0f}% documents in invented formats,
+{100 * corpus["text"]:.0f}% stories and {100 * corpus["lean"]:.0f}% Lean 4. It is a base for laptops, tests and
+continuous integration, and of no use for anything else: it answers only questions of the forms below.
 
 Digest of the model's files: `{card["digest"]}`
 
@@ -180,10 +181,12 @@ def tokenizer_of(loaded: LoadedBaseRecipe) -> "PreTrainedTokenizerFast":
     rng = Random(f"{loaded.recipe.seed}/tokenizer")
     lean = [f"{row['prompt']}\n{row['proof']}" for row in primer_of(loaded)]
     tasks = ["\n".join(make(rng)) for make in skills.SKILLS.values() for _ in range(TEXTS_PER_SKILL)]
-    return make_tokenizer([*lean, *tasks, *(story(rng) for _ in range(STORIES))], loaded.recipe.architecture.vocabulary)
+    invented = [lookback.document(rng) for _ in range(LOOKBACKS)]
+    texts = [*lean, *tasks, *invented, *(story(rng) for _ in range(STORIES))]
+    return make_tokenizer(texts, loaded.recipe.architecture.vocabulary)
 
 
-def model_of(loaded: LoadedBaseRecipe, tokenizer: "PreTrainedTokenizerFast") -> "LlamaForCausalLM":
+def model_of(loaded: LoadedBaseRecipe, tokenizer: "PreTrainedTokenizerFast") -> "Qwen3ForCausalLM":
     """The untrained model, with as many embeddings as the tokenizer has tokens."""
     shape = loaded.recipe.architecture.model_dump() | {"vocabulary": len(tokenizer)}
     return make_model(**shape, seed=loaded.recipe.seed)
@@ -201,7 +204,10 @@ def corpus_of(loaded: LoadedBaseRecipe, tokenizer: "PreTrainedTokenizerFast") ->
         texts = [text if isinstance(text, str) else "".join(text) for text in found]
         return sum(len(tokenizer.encode(text)) + 1 for text in texts) / LENGTH_SAMPLE
 
-    shares = corpora.shares(recipe.corpus.lean, recipe.corpus.text, recipe.corpus.skills, length)
+    read = recipe.corpus
+    half = read.lean / 2
+    others = {"stories": read.text, "lookback": read.lookback, "lean_fragments": half, "lean_theorems": half}
+    shares = corpora.shares(others, read.skills, length)
     return corpora.Corpus(recipe.seed, shares, rows, theorems)
 
 

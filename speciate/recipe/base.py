@@ -8,7 +8,7 @@ from speciate.recipe.fields import MAX_ITEMS, BelowOne, Count, Fraction, Name, N
 
 
 class Architecture(Section):
-    """Shape of a small Llama-style model."""
+    """Shape of a small model of the Qwen3 architecture."""
 
     hidden: Annotated[int, Field(ge=8, le=8192)] = 256
     """Width."""
@@ -43,22 +43,24 @@ class Architecture(Section):
 
 
 class Corpus(Section):
-    """What the base reads, as fractions of its tokens; the skills have what lean and text leave."""
+    """What the base reads, as fractions of its tokens; the skills have what the others leave."""
 
     lean: BelowOne = 0.02
     """Fraction of Lean theorems with proofs."""
     text: BelowOne = 0.08
     """Fraction of plain text."""
+    lookback: BelowOne = 0.3
+    """Fraction of documents in formats that are invented anew, which only looking back predicts."""
     skills: Annotated[dict[Name, NotNegative], Field(min_length=1)] | None = None
     """Weight of each general skill; null weighs all alike."""
 
-    @field_validator("text")
+    @field_validator("lookback")
     @classmethod
-    def _leaves_room_for_the_skills(cls, text: float, info: ValidationInfo) -> float:
-        lean: float = info.data.get("lean", 0.0)
-        if lean + text >= 1:
-            raise ValueError(f"and lean={lean:g} make {lean + text:g}; together they must stay below 1")
-        return text
+    def _leaves_room_for_the_skills(cls, lookback: float, info: ValidationInfo) -> float:
+        lean, text = info.data.get("lean", 0.0), info.data.get("text", 0.0)
+        if (total := lean + text + lookback) >= 1:
+            raise ValueError(f"lean={lean:g}, text={text:g} and {lookback:g} make {total:g}; they must stay below 1")
+        return lookback
 
     @field_validator("skills")
     @classmethod

@@ -367,7 +367,7 @@ def test_the_two_kinds_are_told_apart(load: Load):
         ("architecture.hidden=250", "architecture.heads: must split hidden=250 into heads of an even width"),
         ("architecture.heads=6", "architecture.heads: must split hidden=256"),
         ("architecture.kv_heads=3", "architecture.kv_heads: must divide heads=4, which 3 does not"),
-        ("corpus.lean=0.95", "corpus.text: and lean=0.95 make 1.03; together they must stay below 1"),
+        ("corpus.lean=0.95", "corpus.lookback: lean=0.95, text=0.08 and 0.3 make 1.33; they must stay below 1"),
         ("corpus.skills={sums: 0}", "corpus.skills: gives every skill the weight 0"),
         ("corpus.skills={sums: -1}", "corpus.skills.sums: must be greater than or equal to 0, not -1"),
         ("corpus.skills={sums: x}", "corpus.skills.sums: must be a number, not 'x'"),

@@ -22,6 +22,10 @@ def recomputed(name: str, question: str) -> str | None:
     match name:
         case "sums" | "differences" | "products":
             return str(eval(question.removeprefix("What is ").rstrip("?")))  # noqa: S307 - our own generator's text
+        case "equations":
+            left, right = question.removeprefix("Solve: ").split(" = ")
+            texts = (re.sub("[a-z]", str(number), f"{left} == {right}") for number in range(1000))
+            return str([eval(text) for text in texts].index(True))  # noqa: S307 - our own generator's text
         case "remainders":
             return str(numbers[0] - numbers[1] * (numbers[0] // numbers[1]))
         case "reversal":

@@ -3,7 +3,8 @@
 A family is a function from a random source to a `Theorem`. What varies is the structure (which facts are given, in
 which order and direction, how deep, which numbers), and the proof follows from it: a fixed one-line tactic does not
 solve a family, `linear` and `decidable` aside, which teach the choice of tactic. Proofs say what each step shows before
-they name the fact that shows it (`have hq : q := h2 hp`), so that a small model never has to keep a step in mind.
+they name the fact that shows it, and a fact is named by what it says (`have q' : q := h2 p'`), so that a small model
+never has to keep a step in mind.
 Whether a proof is right is for Lean to say, not for this module.
 """
 
@@ -72,11 +73,11 @@ def conjunctions(rng: Random) -> Theorem:
     if extra is not None:
         facts.append(f"{source} → {extra}")
     binders, names = hypotheses(rng, facts)
-    terms = {atom: f"h{atom}" for atom in [*atoms, *([extra] if extra else [])]}
+    terms = {atom: f"{atom}'" for atom in [*atoms, *([extra] if extra else [])]}
     lines = [f"obtain {build(given, terms)} := {names[0]}"]
     wanted = rng.sample(atoms, rng.randint(1, min(3, len(atoms))))
     if extra is not None:
-        lines.append(f"have h{extra} : {extra} := {names[1]} h{source}")
+        lines.append(f"have {extra}' : {extra} := {names[1]} {source}'")
         wanted[rng.randrange(len(wanted))] = extra
     goal = random_tree(rng, wanted)
     variables = rng.sample(list(terms), len(terms))
@@ -228,17 +229,17 @@ def quantifiers(rng: Random) -> Theorem:
     shown = rng.sample(mentioned, len(mentioned))
     variables = f"({' '.join(shown)} : {kind} → Prop)"
     chosen = [*shown, *names, x]
-    steps = [f"have h{b} : {b} {w} := {name} {w} h{a}" for (a, b), name in zip(links, names[: len(links)], strict=True)]
-    last = f"h{predicates[-1]}"
+    steps = [f"have {b}' : {b} {w} := {name} {w} {a}'" for (a, b), name in zip(links, names[: len(links)], strict=True)]
+    last = f"{predicates[-1]}'"
     if not exists:
         goal = f"∀ {x}, {predicates[0]} {x} → {predicates[-1]} {x}"
-        proof = "\n".join([f"intro {w} h{predicates[0]}", *steps, f"exact {last}"])
+        proof = "\n".join([f"intro {w} {predicates[0]}'", *steps, f"exact {last}"])
         return theorem("quantifiers", variables, binders, goal, proof, chosen)
-    taken = [f"h{part.split()[0]}" for part in start]
+    taken = [f"{part.split()[0]}'" for part in start]
     goal_parts, goal_terms = [f"{predicates[-1]} {x}"], [last]
     if side and rng.random() < 0.7:
         goal_parts.append(f"{side} {x}")
-        goal_terms.append(f"h{side}")
+        goal_terms.append(f"{side}'")
         if rng.random() < 0.5:
             goal_parts.reverse()
             goal_terms.reverse()
@@ -262,11 +263,11 @@ def case_splits(rng: Random) -> Theorem:
         routes.append(stops)
         facts.extend(f"{a} → {b}" for a, b in pairwise(stops))
     binders, names = hypotheses(rng, [*facts, " ∨ ".join(cases)])
-    lines = [f"rcases {names[-1]} with {' | '.join(f'h{case}' for case in cases)}"]
+    lines = [f"rcases {names[-1]} with " + " | ".join(f"{case}'" for case in cases)]
     named = iter(names)
     for stops in routes:
-        steps = [f"have h{b} : {b} := {next(named)} h{a}" for a, b in pairwise(stops)]
-        bullet = [*steps, f"exact h{goal}"]
+        steps = [f"have {b}' : {b} := {next(named)} {a}'" for a, b in pairwise(stops)]
+        bullet = [*steps, f"exact {goal}'"]
         lines += [f"· {bullet[0]}", *(f"  {line}" for line in bullet[1:])]
     used = [atom for atom in PROPOSITIONS if any(atom in fact.split() for fact in [*facts, *cases, goal])]
     variables = rng.sample(used, len(used))
