@@ -89,9 +89,10 @@ def train(
     Makes the data, trains the adapter, proves that the base is intact, measures gain and forgetting, decides the
     verdict and registers the adapter.
     """
+    from speciate.pipeline.names import known_names
     from speciate.recipe import load_recipe
 
-    loaded = load_recipe(recipe, (*overrides, *(() if seed is None else (f"seed={seed}",))))
+    loaded = load_recipe(recipe, (*overrides, *(() if seed is None else (f"seed={seed}",))), known_names(recipe))
     from speciate import pipeline
 
     if dry_run:
@@ -136,6 +137,7 @@ def recipe() -> None:
 def check(files: tuple[str, ...], as_json: bool) -> int:
     """Report every problem of recipe FILES."""
     from speciate.errors import InputError, RecipeError
+    from speciate.pipeline.names import known_names
     from speciate.pipeline.niche import niche_of
     from speciate.recipe import LoadedRecipe, load_either, recipe_digest
 
@@ -143,7 +145,7 @@ def check(files: tuple[str, ...], as_json: bool) -> int:
     fine: list[dict[str, Any]] = []
     for file in files:
         try:
-            loaded = load_either(file)
+            loaded = load_either(file, known=known_names(file))
             if isinstance(loaded, LoadedRecipe):
                 kind, name = "species", loaded.recipe.species
                 niche_of(loaded)
@@ -222,9 +224,10 @@ def base() -> None:
 @as_json_option
 def train_base(recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool, as_json: bool) -> int:
     """Train the base of RECIPE from nothing."""
+    from speciate.pipeline.names import known_names
     from speciate.recipe import load_base_recipe
 
-    loaded = load_base_recipe(recipe, overrides)
+    loaded = load_base_recipe(recipe, overrides, known_names(recipe))
     from speciate.pipeline.base import train_base as train_it
 
     started = time.monotonic()

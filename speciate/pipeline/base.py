@@ -9,13 +9,14 @@ from speciate import __version__
 from speciate.data import corpus as corpora
 from speciate.data import lookback
 from speciate.data.stories import story
-from speciate.errors import InputError, RecipeError, ResumeMismatch
+from speciate.errors import InputError, ResumeMismatch
 from speciate.evals.runner import evaluate
 from speciate.evals.stats import wilson
 from speciate.models.base import digest_folder, find_compute
 from speciate.models.tiny import make_model, make_tokenizer, save_model
 from speciate.niches import skills
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
+from speciate.pipeline.names import known_names
 from speciate.progress import Progress
 from speciate.recipe import LoadedBaseRecipe, differing_keys, find_data, recipe_digest, resolve
 from speciate.storage import (
@@ -44,12 +45,10 @@ def train_base(loaded: LoadedBaseRecipe, out: Path | None, resume: bool, progres
     Checkpoints lie beside it until it is there. Raises InputError where the folder holds files already.
     """
     quiet_libraries()
+    loaded.check_names(known_names(loaded.path))
     target = (out or Path(loaded.recipe.output)).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{str(target)!r} is there already and a base is never written to; name another with --out")
-    unknown = loaded.unknown_names("corpus.skills", "skill", skills.SKILLS) if loaded.recipe.corpus.skills else []
-    if unknown:
-        raise RecipeError(unknown)
     checkpoints = writable_folder(target.parent) / f".{target.name}.training"
     begin(loaded, checkpoints, resume)
     tokenizer = tokenizer_of(loaded)

@@ -25,18 +25,11 @@ class NicheParts:
 
 
 def niche_of(loaded: LoadedRecipe) -> NicheParts:
-    """The parts that the recipe names. Raises RecipeError for families that the niche has not."""
+    """The parts that the recipe names. Raises RecipeError where no family is left to train on."""
     recipe = loaded.recipe
-    problems = [
-        problem
-        for key in ("niche.families", "niche.held_out")
-        for problem in loaded.unknown_names(key, "family", FAMILIES)
-    ]
     families = recipe.niche.families or tuple(name for name in FAMILIES if name not in recipe.niche.held_out)
     if not families:
-        problems.append(loaded.problem("niche.held_out", "holds out every family, so there is none to train on"))
-    if problems:
-        raise RecipeError(problems)
+        raise RecipeError([loaded.problem("niche.held_out", "holds out every family, so there is none to train on")])
     wanted = Wanted(
         families=families,
         held_out=recipe.niche.held_out,

@@ -7,6 +7,7 @@ from speciate.errors import RecipeError
 from speciate.evals.general import Suite, load_suite, suite_items, suite_texts
 from speciate.models.base import BaseSource, Compute, context_length, find_compute, locate
 from speciate.niches.base import Item
+from speciate.pipeline.names import SUITES, known_names
 from speciate.pipeline.niche import NicheParts, niche_of
 from speciate.recipe import LoadedRecipe, Recipe, find_data
 from speciate.train.sft import Sft
@@ -28,10 +29,11 @@ class Setting:
 def prepare(loaded: LoadedRecipe) -> Setting:
     """Find everything that the recipe names. Raises InputError of some kind before anything is written."""
     recipe = loaded.recipe
+    loaded.check_names(known_names(loaded.path))
     niche = niche_of(loaded)
-    suite_path = find_data(f"evals/suites/{recipe.evals.suite}.yaml", loaded.path)
+    suite_path = find_data(f"{SUITES}/{recipe.evals.suite}.yaml", loaded.path)
     if suite_path is None:
-        message = f"there is no suite {recipe.evals.suite!r} (looked for evals/suites/{recipe.evals.suite}.yaml)"
+        message = f"there is no suite {recipe.evals.suite!r} (looked for {SUITES}/{recipe.evals.suite}.yaml)"
         raise_problem(loaded, "evals.suite", message)
     suite = load_suite(suite_path)
     source = locate(recipe.base.model, find_data(recipe.base.model, loaded.path), recipe.base.revision)

@@ -2,6 +2,7 @@
 
 from speciate.recipe.base import BaseRecipe
 from speciate.recipe.loading import (
+    Known,
     Loaded,
     LoadedBaseRecipe,
     LoadedRecipe,
@@ -16,6 +17,7 @@ from speciate.recipe.species import Recipe
 
 __all__ = [
     "BaseRecipe",
+    "Known",
     "Loaded",
     "LoadedBaseRecipe",
     "LoadedRecipe",

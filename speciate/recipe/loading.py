@@ -1,7 +1,7 @@
 """From a recipe file to a recipe that fits its schema, or to all of its problems at once.
 
-Knows nothing of what the names in a recipe stand for; a later layer that does adds its problems, with their lines,
-through `Loaded`.
+Knows nothing of what the names in a recipe stand for: which there are is given by a later layer, as `Known`, and what
+else that layer finds wrong it says through `Loaded`, with its line.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +15,10 @@ from speciate.errors import RecipeError
 from speciate.recipe.base import BaseRecipe
 from speciate.recipe.problems import key_path, message, unknown_names
 from speciate.recipe.species import Recipe
-from speciate.recipe.text import Source, read_source
+from speciate.recipe.text import Problem, Source, read_source
+
+Known = Mapping[str, tuple[str, Collection[str]]]
+"""For dotted keys whose values are names: what such a name is called, and which there are."""
 
 Schema = TypeVar("Schema", Recipe, BaseRecipe, covariant=True)
 
@@ -32,20 +35,10 @@ class Loaded(Generic[Schema]):
         """One line of a RecipeError: what is wrong at the dotted `key`, which only a later layer could see."""
         return str(self.source.problem(tuple(key.split(".")), message))
 
-    def unknown_names(self, key: str, kind: str, known: Collection[str]) -> list[str]:
-        """A line for each name in the list or mapping at the dotted `key` that is not one of `known`."""
-        path = tuple(key.split("."))
-        given: Any = self.recipe
-        for part in path:
-            given = getattr(given, part)
-        names: list[str] = [*(given or ())]
-        wrong = unknown_names(kind, names, known)
-        steps = names if isinstance(given, Mapping) else [str(index) for index in range(len(names))]
-        return [
-            str(self.source.problem((*path, step), wrong[name]))
-            for step, name in zip(steps, names, strict=True)
-            if name in wrong
-        ]
+    def check_names(self, known: Known) -> None:
+        """Raises RecipeError with a line for each name in the file that is not known."""
+        if wrong := _unknown(self.source, known):
+            raise RecipeError([str(problem) for problem in sorted(wrong)])
 
 
 class LoadedRecipe(Loaded[Recipe]):
@@ -56,32 +49,37 @@ class LoadedBaseRecipe(Loaded[BaseRecipe]):
     """The recipe of a base, from its file."""
 
 
-def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> LoadedRecipe:
-    """The recipe of a species. Raises RecipeError with all of its problems, InputError where there is no such file."""
+def load_recipe(path: Path | str, overrides: Iterable[str] = (), known: Known | None = None) -> LoadedRecipe:
+    """The recipe of a species, its names checked against `known`.
+
+    Raises RecipeError with all of its problems, InputError where there is no such file.
+    """
     source = read_source(path, overrides)
     if _makes_a_base(source):
         raise RecipeError(
             [str(source.problem(("base",), f"this recipe makes a base: run speciate base train {source.name}"))]
         )
-    return LoadedRecipe(_fitted(Recipe, source), Path(path), source)
+    return LoadedRecipe(_fitted(Recipe, source, known), Path(path), source)
 
 
-def load_base_recipe(path: Path | str, overrides: Iterable[str] = ()) -> LoadedBaseRecipe:
+def load_base_recipe(path: Path | str, overrides: Iterable[str] = (), known: Known | None = None) -> LoadedBaseRecipe:
     """The recipe of a base; raises as `load_recipe` does."""
     source = read_source(path, overrides)
     if "species" in source.values:
         raise RecipeError(
             [str(source.problem(("species",), f"this recipe grows a species: run speciate train {source.name}"))]
         )
-    return LoadedBaseRecipe(_fitted(BaseRecipe, source), Path(path), source)
+    return LoadedBaseRecipe(_fitted(BaseRecipe, source, known), Path(path), source)
 
 
-def load_either(path: Path | str, overrides: Iterable[str] = ()) -> LoadedRecipe | LoadedBaseRecipe:
+def load_either(
+    path: Path | str, overrides: Iterable[str] = (), known: Known | None = None
+) -> LoadedRecipe | LoadedBaseRecipe:
     """The recipe of a species or of a base, whichever the file holds; raises as `load_recipe` does."""
     source = read_source(path, overrides)
     if _makes_a_base(source):
-        return LoadedBaseRecipe(_fitted(BaseRecipe, source), Path(path), source)
-    return LoadedRecipe(_fitted(Recipe, source), Path(path), source)
+        return LoadedBaseRecipe(_fitted(BaseRecipe, source, known), Path(path), source)
+    return LoadedRecipe(_fitted(Recipe, source, known), Path(path), source)
 
 
 def find_data(name: str, recipe_path: Path) -> Path | None:
@@ -99,8 +97,26 @@ def _makes_a_base(source: Source) -> bool:
     return "species" not in source.values and isinstance(source.values.get("base"), str)
 
 
-def _fitted(schema: type[Schema], source: Source) -> Schema:
-    problems = list(source.problems)
+def _unknown(source: Source, known: Known) -> list[Problem]:
+    """A problem for each name in the text, alone, in a list or as a key, that is not known."""
+    problems: list[Problem] = []
+    for key, (kind, names) in known.items():
+        path = tuple(key.split("."))
+        given: Any = source.values
+        for part in path:
+            given = given.get(part) if isinstance(given, dict) else None
+        if isinstance(given, list):
+            places = [(name, (str(index),)) for index, name in enumerate(given)]
+        else:
+            places = [(name, (name,)) for name in given] if isinstance(given, dict) else [(given, ())]
+        named = [(name, step) for name, step in places if isinstance(name, str)]
+        said = unknown_names(kind, [name for name, _ in named], names)
+        problems += [source.problem((*path, *step), said[name]) for name, step in named if name in said]
+    return problems
+
+
+def _fitted(schema: type[Schema], source: Source, known: Known | None) -> Schema:
+    problems = [*source.problems, *_unknown(source, known or {})]
     broken = {problem.path for problem in problems}
     try:
         recipe = schema.model_validate(source.values)

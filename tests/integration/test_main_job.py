@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from speciate.niches.lean.setup import ensure_embedded
+from speciate.niches.skills import SKILLS
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = {
@@ -115,7 +115,7 @@ def test_the_run_folder_holds_every_answer(whole: dict[str, Any]) -> None:
     folder = Path(whole["run_dir"])
     for model in ("base", "adapter"):
         rows = [json.loads(line) for line in (folder / "evals" / f"{model}.jsonl").read_text().splitlines()]
-        assert len(rows) == 16 + 4 + 18 * 5
+        assert len(rows) == 16 + 4 + len(SKILLS) * 5
         assert rows[0].keys() >= {"prompt", "output", "score", "reason", "ms"}
     card = json.loads((Path(whole["adapter"]) / "card.json").read_text())
     assert card["gain"] == whole["gain"]
@@ -239,7 +239,6 @@ def test_an_unwritable_home_is_named(tmp_path: Path) -> None:
 
 def test_a_dry_run_loads_nothing_and_writes_nothing(tmp_path: Path) -> None:
     environment = os.environ | {"SPECIATE_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    started = time.monotonic()
     done = run([*PROGRAM, "train", "recipes/lean.yaml", "--dry-run", "--json", "--set", "train.lora.r=8"], environment)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
@@ -250,4 +249,3 @@ def test_a_dry_run_loads_nothing_and_writes_nothing(tmp_path: Path) -> None:
     assert plan["steps"] > 0
     assert plan["estimated_seconds"]["total"] > 0
     assert not (tmp_path / "home").exists()
-    assert time.monotonic() - started < 120

@@ -301,12 +301,21 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_later_layer_adds_problems_with_lines(load: Load):
-    loaded = load(GOOD.replace("name: lean", "name: lean\n  families:\n  - rw\n  - omga\n  - xyz"), "train.epochs=3")
-    assert loaded.unknown_names("niche.families", "family", ["rw", "omega"]) == [
+    text = GOOD.replace("name: lean", "name: lean\n  families:\n  - rw\n  - omga\n  - xyz\n  - [rw]")
+    known = {"niche.families": ("family", ["rw", "omega"]), "evals.suite": ("suite", ["general"])}
+    loaded = load(text.replace("\n  - [rw]", ""), "train.epochs=3", "evals.suite=genral")
+    with pytest.raises(RecipeError) as caught:
+        loaded.check_names(known)
+    assert caught.value.problems == [
         "r.yaml:8: niche.families.1: unknown family 'omga'; did you mean 'omega'?",
         "r.yaml:9: niche.families.2: unknown family 'xyz'; known: omega, rw",
+        "--set evals.suite=genral: evals.suite: unknown suite 'genral'; did you mean 'general'?",
     ]
-    assert loaded.unknown_names("niche.held_out", "family", ["rw"]) == []
+    loaded.check_names({"niche.held_out": ("family", ["rw"]), "corpus.skills": ("skill", [])})
+    Path("names.yaml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("names.yaml", ["train.epochs=-1"], known)
+    assert len(caught.value.problems) == 4, "names and all else at once"
     assert loaded.problem("base.model", "is not there") == "r.yaml:3: base.model: is not there"
     assert loaded.problem("train.epochs", "too many") == "--set train.epochs=3: train.epochs: too many"
     assert loaded.problem("train.batch_size", "too big") == "r.yaml:10: train.batch_size: too big"
