@@ -41,6 +41,8 @@ class Wanted:
     transfer: int
     replay: float
     """Fraction of the training rows that are general skills."""
+    weights: Mapping[str, float]
+    """Weight of a family among the training rows; one that is not named has 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,15 @@ def split_of(item: Item) -> Split:
     return "train" if place < 7 else "dev" if place == 7 else "test"
 
 
-def shares(total: int, families: Sequence[str]) -> dict[str, int]:
-    """`total` split evenly over the families, the first ones getting what is left over."""
-    each, left = divmod(total, len(families)) if families else (0, 0)
-    return {family: each + (index < left) for index, family in enumerate(families)}
+def shares(total: int, families: Sequence[str], weights: Mapping[str, float] | None = None) -> dict[str, int]:
+    """`total` split over the families by weight (largest remainders; of equal ones the first get what is left)."""
+    weight = {family: (weights or {}).get(family, 1.0) for family in families}
+    exact = {family: total * weight[family] / sum(weight.values()) for family in families}
+    counts = {family: int(share) for family, share in exact.items()}
+    left = total - sum(counts.values()) if families else 0
+    for family in sorted(families, key=lambda family: counts[family] - exact[family])[:left]:
+        counts[family] += 1
+    return counts
 
 
 def draw(
@@ -74,7 +81,8 @@ def draw(
 ) -> tuple[list[Item], int]:
     """Different items of one split, and the number of repeats passed over. None takes items of any split.
 
-    Raises InputError where a family has too few.
+    Items that differ in their names alone are one item, but in training they are different rows: the names are what a
+    model must learn to see through. Raises InputError where a family has too few.
     """
     found: list[Item] = []
     repeats = 0
@@ -85,8 +93,9 @@ def draw(
                 break
             if (split is not None and split_of(item) != split) or item.digest in excluded:
                 continue
-            repeats += item.digest in seen
-            seen.setdefault(item.digest, item)
+            key = item.prompt if split == "train" else item.digest
+            repeats += key in seen
+            seen.setdefault(key, item)
         if len(seen) < count:
             raise InputError(
                 f"family {family!r} has only about {len(seen)} different items for {split or 'transfer'}, "
@@ -124,7 +133,8 @@ def build(
     on_items: Callable[[int], None],
 ) -> Rows:
     """Draw, verify and keep apart. `excluded` are digests that the base has seen; `on_items` is called per item."""
-    train, repeats = draw(stream, f"{seed}/train", shares(wanted.train, wanted.families), "train", excluded)
+    counts = shares(wanted.train, wanted.families, wanted.weights)
+    train, repeats = draw(stream, f"{seed}/train", counts, "train", excluded)
     dev, _ = draw(stream, EVALUATION, shares(wanted.dev, wanted.families), "dev", excluded)
     test, _ = draw(stream, EVALUATION, shares(wanted.test, wanted.families), "test", excluded)
     transfer, _ = draw(stream, EVALUATION, shares(wanted.transfer, wanted.held_out), None, excluded)

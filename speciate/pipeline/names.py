@@ -15,6 +15,7 @@ def known_names(recipe: Path | str) -> Known:
     return {
         "niche.families": ("family", FAMILIES),
         "niche.held_out": ("family", FAMILIES),
+        "data.weights": ("family", FAMILIES),
         "corpus.skills": ("skill", skills.SKILLS),
         "evals.suite": ("suite", [path.stem for path in suites.glob("*.yaml")] if suites else ()),
     }

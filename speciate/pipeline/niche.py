@@ -25,11 +25,14 @@ class NicheParts:
 
 
 def niche_of(loaded: LoadedRecipe) -> NicheParts:
-    """The parts that the recipe names. Raises RecipeError where no family is left to train on."""
+    """The parts that the recipe names. Raises RecipeError where none is trained on, or a weight is for nothing."""
     recipe = loaded.recipe
     families = recipe.niche.families or tuple(name for name in FAMILIES if name not in recipe.niche.held_out)
     if not families:
         raise RecipeError([loaded.problem("niche.held_out", "holds out every family, so there is none to train on")])
+    weights = recipe.data.weights or {}
+    if unused := [name for name in weights if name not in families]:
+        raise RecipeError([loaded.problem(f"data.weights.{name}", "is not trained on") for name in unused])
     wanted = Wanted(
         families=families,
         held_out=recipe.niche.held_out,
@@ -38,6 +41,7 @@ def niche_of(loaded: LoadedRecipe) -> NicheParts:
         test=recipe.data.test_items,
         transfer=recipe.data.held_out_items,
         replay=recipe.guard.replay,
+        weights=weights,
     )
     primer = find_data(PRIMER, loaded.path)
     return NicheParts(lean.stream, lean.LeanVerifier, wanted, frozenset(digests(primer)) if primer else frozenset())

@@ -68,7 +68,7 @@ def plan(loaded: LoadedRecipe) -> Plan:
     tokenizer = load_tokenizer(setting.source)
     recipe, wanted = loaded.recipe, setting.niche.wanted
     looked = min(ROWS_LOOKED_AT, wanted.train)
-    counts = shares(max(looked, len(wanted.families)), wanted.families)
+    counts = shares(max(looked, len(wanted.families)), wanted.families, wanted.weights)
     drawn, _ = draw(setting.niche.stream, f"{recipe.seed}/train", counts, "train", setting.niche.seen)
     replayed = round(wanted.train * wanted.replay / (1 - wanted.replay))
     sample = [*drawn, *replay_rows(round(len(drawn) * wanted.replay / (1 - wanted.replay)), recipe.seed)]

@@ -74,6 +74,8 @@ class Data(Section):
 
     train_items: Count = 3000
     """Rows of the niche to train on, each with an answer that the verifier accepted."""
+    weights: Annotated[dict[Name, Positive], Field(min_length=1)] | None = None
+    """Weight of each family among train_items, 1 where it is not named; evaluation items are split evenly always."""
     dev_items: CountFromZero = 100
     """Items of the trained families to choose settings with; no reported figure comes from them."""
     test_items: Count = 400

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speciate.data.build import Wanted, build, shares, split_of
 from speciate.errors import InputError, VerifierError
@@ -23,6 +25,7 @@ def wanted(**changes: object) -> Wanted:
         "test": 20,
         "transfer": 10,
         "replay": 0.25,
+        "weights": {},
     }
     return Wanted(**(plain | changes))  # type: ignore[arg-type]
 
@@ -95,6 +98,21 @@ def test_a_family_with_too_few_items_is_named() -> None:
 def test_shares_are_even_and_complete() -> None:
     assert shares(10, ["a", "b", "c"]) == {"a": 4, "b": 3, "c": 3}
     assert shares(0, []) == {}
+
+
+@given(
+    total=st.integers(0, 10_000),
+    weights=st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0.01, 100), min_size=1),
+)
+def test_weighted_shares_are_complete_and_off_by_less_than_one(total: int, weights: dict[str, float]) -> None:
+    counts = shares(total, list(weights), weights)
+    assert sum(counts.values()) == total
+    for name, count in counts.items():
+        assert abs(count - total * weights[name] / sum(weights.values())) < 1 + 1e-9
+
+
+def test_a_family_without_a_weight_weighs_one() -> None:
+    assert shares(8, ["a", "b", "c"], {"b": 2}) == {"a": 2, "b": 4, "c": 2}
 
 
 def test_splits_have_their_sizes() -> None:

@@ -3,8 +3,8 @@
 A family is a function from a random source to a `Theorem`. What varies is the structure (which facts are given, in
 which order and direction, how deep, which numbers), and the proof follows from it: a fixed one-line tactic does not
 solve a family, `linear` and `decidable` aside, which teach the choice of tactic. Proofs say what each step shows before
-they name the fact that shows it, and a fact is named by what it says (`have q' : q := h2 p'`), so that a small model
-never has to keep a step in mind.
+they name the fact that shows it, and a fact is named by what it says (`have q' : q := h_p_q p'`): a model of a few
+million parameters learns to follow such facts, and not to find which of h1, h2, h3 says what (docs/log.md).
 Whether a proof is right is for Lean to say, not for this module.
 """
 
@@ -26,14 +26,14 @@ LIST_NAMES = (("x", "y", "xs", "ys"), ("a", "b", "l", "m"), ("u", "v", "us", "vs
 Tree = str | tuple["Tree", "Tree"]
 
 
-def hypotheses(rng: Random, facts: list[str]) -> tuple[list[str], list[str]]:
-    """Names for `facts` in a random order: the binders, and the name of each fact in the order given."""
-    order = list(range(len(facts)))
-    rng.shuffle(order)
-    names = [""] * len(facts)
-    for position, index in enumerate(order, 1):
-        names[index] = f"h{position}"
-    return [f"({names[index]} : {facts[index]})" for index in order], names
+def hypotheses(rng: Random, facts: dict[str, str]) -> list[str]:
+    """The binders of named facts, in a random order."""
+    return [f"({name} : {facts[name]})" for name in rng.sample(list(facts), len(facts))]
+
+
+def link(first: str, second: str) -> str:
+    """The name of a fact that leads from one thing to another."""
+    return f"h_{first}_{second}"
 
 
 def theorem(family: str, variables: str, binders: list[str], goal: str, proof: str, names: list[str]) -> Theorem:
@@ -68,16 +68,16 @@ def conjunctions(rng: Random) -> Theorem:
     atoms = rng.sample(PROPOSITIONS, rng.randint(3, 5))
     extra = atoms.pop() if rng.random() < 0.5 else None
     given = random_tree(rng, atoms)
-    facts = [show_tree(given)]
+    facts = {"h": show_tree(given)}
     source = rng.choice(atoms)
     if extra is not None:
-        facts.append(f"{source} → {extra}")
-    binders, names = hypotheses(rng, facts)
+        facts[link(source, extra)] = f"{source} → {extra}"
+    binders = hypotheses(rng, facts)
     terms = {atom: f"{atom}'" for atom in [*atoms, *([extra] if extra else [])]}
-    lines = [f"obtain {build(given, terms)} := {names[0]}"]
+    lines = [f"obtain {build(given, terms)} := h"]
     wanted = rng.sample(atoms, rng.randint(1, min(3, len(atoms))))
     if extra is not None:
-        lines.append(f"have {extra}' : {extra} := {names[1]} {source}'")
+        lines.append(f"have {extra}' : {extra} := {link(source, extra)} {source}'")
         wanted[rng.randrange(len(wanted))] = extra
     goal = random_tree(rng, wanted)
     variables = rng.sample(list(terms), len(terms))
@@ -88,25 +88,26 @@ def conjunctions(rng: Random) -> Theorem:
         binders,
         show_tree(goal),
         "\n".join(lines),
-        [*variables, *names, *terms.values()],
+        [*variables, *facts, *terms.values()],
     )
 
 
 def equalities(rng: Random) -> Theorem:
     """A chain of equations, shuffled and partly turned round, used as rewrites in the right order."""
-    values = rng.sample(VALUES, rng.randint(3, 6))
-    turned = [rng.random() < 0.4 for _ in values[1:]]
+    values = rng.sample(VALUES, rng.randint(3, 5))
+    turned = [rng.random() < 0.3 for _ in values[1:]]
     links = list(pairwise(values))
-    facts = [f"{b} = {a}" if back else f"{a} = {b}" for (a, b), back in zip(links, turned, strict=True)]
-    binders, names = hypotheses(rng, facts)
+    sides = [(b, a) if back else (a, b) for (a, b), back in zip(links, turned, strict=True)]
+    facts = {link(a, b): f"{a} = {b}" for a, b in sides}
+    binders = hypotheses(rng, facts)
     steps = [
         f"show {a} = {b} from {name}{'.symm' if back else ''}"
-        for (a, b), name, back in zip(links, names, turned, strict=True)
+        for (a, b), name, back in zip(links, facts, turned, strict=True)
     ]
     shown = rng.sample(values, len(values))
     goal = f"{values[0]} = {values[-1]}"
     return theorem(
-        "equalities", f"({' '.join(shown)} : Nat)", binders, goal, f"rw [{', '.join(steps)}]", [*values, *names]
+        "equalities", f"({' '.join(shown)} : Nat)", binders, goal, f"rw [{', '.join(steps)}]", [*values, *facts]
     )
 
 
@@ -114,20 +115,20 @@ def linear(rng: Random) -> Theorem:
     """Linear arithmetic over Nat or Int: the goal is a sum of the hypotheses with some slack."""
     kind = rng.choice(("Nat", "Int"))
     variables = rng.sample(VALUES, rng.randint(2, 3))
-    facts: list[str] = []
+    facts: dict[str, str] = {}
     total = dict.fromkeys(variables, 0)
     bound = 0
-    for _ in range(rng.randint(1, 2)):
+    for number in range(1, rng.randint(1, 2) + 1):
         left = {name: rng.randint(1, 4) for name in rng.sample(variables, rng.randint(1, len(variables)))}
         right = rng.randint(1, 20)
-        facts.append(f"{linear_sum(left)} ≤ {right}")
+        facts[f"h{number}"] = f"{linear_sum(left)} ≤ {right}"
         weight = rng.randint(1, 2)
         for name, factor in left.items():
             total[name] += weight * factor
         bound += weight * right
-    binders, names = hypotheses(rng, facts)
+    binders = hypotheses(rng, facts)
     goal = f"{linear_sum({name: factor for name, factor in total.items() if factor})} ≤ {bound + rng.randint(0, 3)}"
-    return theorem("linear", f"({' '.join(variables)} : {kind})", binders, goal, "omega", [*variables, *names])
+    return theorem("linear", f"({' '.join(variables)} : {kind})", binders, goal, "omega", [*variables, *facts])
 
 
 def linear_sum(factors: dict[str, int]) -> str:
@@ -214,7 +215,7 @@ def quantifiers(rng: Random) -> Theorem:
     predicates = rng.sample(PREDICATES, rng.randint(2, 4))
     x, w = rng.sample(VALUES[4:], 2)
     links = list(pairwise(predicates))
-    facts = [f"∀ {x}, {a} {x} → {b} {x}" for a, b in links]
+    facts = {link(a, b): f"∀ {x}, {a} {x} → {b} {x}" for a, b in links}
     exists = rng.random() < 0.6
     others = [name for name in PREDICATES if name not in predicates]
     side = rng.choice(others) if exists and rng.random() < 0.6 else None
@@ -223,13 +224,13 @@ def quantifiers(rng: Random) -> Theorem:
     if exists:
         start = [f"{predicates[0]} {x}"] + ([f"{side} {x}"] if side else [])
         start = start[::-1] if turned else start
-        facts.append(f"∃ {x}, {' ∧ '.join(start)}")
-    binders, names = hypotheses(rng, facts)
+        facts["h"] = f"∃ {x}, {' ∧ '.join(start)}"
+    binders = hypotheses(rng, facts)
     mentioned = [*predicates, side] if side else predicates
     shown = rng.sample(mentioned, len(mentioned))
     variables = f"({' '.join(shown)} : {kind} → Prop)"
-    chosen = [*shown, *names, x]
-    steps = [f"have {b}' : {b} {w} := {name} {w} {a}'" for (a, b), name in zip(links, names[: len(links)], strict=True)]
+    chosen = [*shown, *facts, x]
+    steps = [f"have {b}' : {b} {w} := {link(a, b)} {w} {a}'" for a, b in links]
     last = f"{predicates[-1]}'"
     if not exists:
         goal = f"∀ {x}, {predicates[0]} {x} → {predicates[-1]} {x}"
@@ -244,7 +245,7 @@ def quantifiers(rng: Random) -> Theorem:
             goal_parts.reverse()
             goal_terms.reverse()
     goal = f"∃ {x}, {' ∧ '.join(goal_parts)}"
-    lines = [f"obtain ⟨{', '.join([w, *taken])}⟩ := {names[-1]}", *steps]
+    lines = [f"obtain ⟨{', '.join([w, *taken])}⟩ := h", *steps]
     lines.append(f"exact ⟨{', '.join([w, *goal_terms])}⟩")
     return theorem("quantifiers", variables, binders, goal, "\n".join(lines), chosen)
 
@@ -254,25 +255,25 @@ def case_splits(rng: Random) -> Theorem:
     atoms = rng.sample(PROPOSITIONS, 8)
     goal, spare = atoms.pop(), atoms
     cases: list[str] = []
-    facts: list[str] = []
+    facts: dict[str, str] = {}
     routes: list[list[str]] = []
     for _ in range(rng.randint(2, 3)):
         steps = rng.choice((0, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 2))
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])
         routes.append(stops)
-        facts.extend(f"{a} → {b}" for a, b in pairwise(stops))
-    binders, names = hypotheses(rng, [*facts, " ∨ ".join(cases)])
-    lines = [f"rcases {names[-1]} with " + " | ".join(f"{case}'" for case in cases)]
-    named = iter(names)
+        facts |= {link(a, b): f"{a} → {b}" for a, b in pairwise(stops)}
+    facts["h"] = " ∨ ".join(cases)
+    binders = hypotheses(rng, facts)
+    lines = ["rcases h with " + " | ".join(f"{case}'" for case in cases)]
     for stops in routes:
-        steps = [f"have {b}' : {b} := {next(named)} {a}'" for a, b in pairwise(stops)]
+        steps = [f"have {b}' : {b} := {link(a, b)} {a}'" for a, b in pairwise(stops)]
         bullet = [*steps, f"exact {goal}'"]
         lines += [f"· {bullet[0]}", *(f"  {line}" for line in bullet[1:])]
-    used = [atom for atom in PROPOSITIONS if any(atom in fact.split() for fact in [*facts, *cases, goal])]
+    used = [atom for atom in PROPOSITIONS if any(atom in fact.split() for fact in [*facts.values(), goal])]
     variables = rng.sample(used, len(used))
     return theorem(
-        "case_splits", f"({' '.join(variables)} : Prop)", binders, goal, "\n".join(lines), [*variables, *names]
+        "case_splits", f"({' '.join(variables)} : Prop)", binders, goal, "\n".join(lines), [*variables, *facts]
     )
 
 
@@ -297,20 +298,20 @@ def implications(rng: Random) -> Theorem:
     """A chain of implications from a given fact to the goal, one of them perhaps a negation."""
     atoms = rng.sample(PROPOSITIONS, rng.randint(3, 5))
     links = list(pairwise(atoms))
-    facts = [f"{a} → {b}" for a, b in links] + [atoms[0]]
+    facts = {link(a, b): f"{a} → {b}" for a, b in links} | {"h": atoms[0]}
     negated = rng.random() < 0.3
     goal = "False" if negated else atoms[-1]
     if negated:
-        facts.append(f"¬ {atoms[-1]}")
-    binders, names = hypotheses(rng, facts)
-    term = names[len(links)]
-    for depth, name in enumerate(names[: len(links)]):
-        term = f"{name} ({term})" if depth else f"{name} {term}"
+        facts[f"not_{atoms[-1]}"] = f"¬ {atoms[-1]}"
+    binders = hypotheses(rng, facts)
+    term = "h"
+    for depth, (a, b) in enumerate(links):
+        term = f"{link(a, b)} ({term})" if depth else f"{link(a, b)} {term}"
     if negated:
-        term = f"{names[-1]} ({term})"
+        term = f"not_{atoms[-1]} ({term})"
     variables = rng.sample(atoms, len(atoms))
     return theorem(
-        "implications", f"({' '.join(variables)} : Prop)", binders, goal, f"exact {term}", [*variables, *names]
+        "implications", f"({' '.join(variables)} : Prop)", binders, goal, f"exact {term}", [*variables, *facts]
     )
 
 
@@ -321,17 +322,19 @@ def equivalences(rng: Random) -> Theorem:
     there = [first, *atoms[2 : 2 + rng.choice((0, 0, 1, 2))], last]
     back = [last, *atoms[4 : 4 + rng.choice((0, 1, 1, 2))], first]
     links = [*pairwise(there), *pairwise(back)]
-    facts = [f"{a} → {b}" for a, b in links]
+    facts = {link(a, b): f"{a} → {b}" for a, b in links}
     if rng.random() < 0.5:
-        facts.append(f"{rng.choice(atoms[:2])} → {atoms[7]}")
-    binders, names = hypotheses(rng, facts)
+        useless = rng.choice(atoms[:2])
+        facts[link(useless, atoms[7])] = f"{useless} → {atoms[7]}"
+    binders = hypotheses(rng, facts)
     terms: list[str] = []
-    for route in (names[: len(there) - 1], names[len(there) - 1 : len(links)]):
+    for stops in (there, back):
+        route = [link(a, b) for a, b in pairwise(stops)]
         term = "h"
         for name in route:
             term = f"{name} {term}" if term == "h" else f"{name} ({term})"
         terms.append(route[0] if len(route) == 1 else f"fun h => {term}")
-    used = [atom for atom in atoms if any(atom in fact.split() for fact in facts)]
+    used = [atom for atom in atoms if any(atom in fact.split() for fact in facts.values())]
     variables = rng.sample(used, len(used))
     return theorem(
         "equivalences",
@@ -339,7 +342,7 @@ def equivalences(rng: Random) -> Theorem:
         binders,
         f"{first} ↔ {last}",
         f"exact ⟨{', '.join(terms)}⟩",
-        [*variables, *names],
+        [*variables, *facts],
     )
 
 
