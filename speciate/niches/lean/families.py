@@ -213,7 +213,7 @@ def quantifiers(rng: Random) -> Theorem:
     """Predicates that imply one another in a chain, from an existing element or for every element."""
     kind = rng.choice(("Nat", "Int", "Bool", "String"))
     predicates = rng.sample(PREDICATES, rng.randint(2, 4))
-    x, w = rng.sample(VALUES[4:], 2)
+    x = rng.choice(VALUES[4:])
     links = list(pairwise(predicates))
     facts = {link(a, b): f"∀ {x}, {a} {x} → {b} {x}" for a, b in links}
     exists = rng.random() < 0.6
@@ -230,11 +230,11 @@ def quantifiers(rng: Random) -> Theorem:
     shown = rng.sample(mentioned, len(mentioned))
     variables = f"({' '.join(shown)} : {kind} → Prop)"
     chosen = [*shown, *facts, x]
-    steps = [f"have {b}' : {b} {w} := {link(a, b)} {w} {a}'" for a, b in links]
+    steps = [f"have {b}' : {b} {x} := {link(a, b)} {x} {a}'" for a, b in links]
     last = f"{predicates[-1]}'"
     if not exists:
         goal = f"∀ {x}, {predicates[0]} {x} → {predicates[-1]} {x}"
-        proof = "\n".join([f"intro {w} {predicates[0]}'", *steps, f"exact {last}"])
+        proof = "\n".join([f"intro {x} {predicates[0]}'", *steps, f"exact {last}"])
         return theorem("quantifiers", variables, binders, goal, proof, chosen)
     taken = [f"{part.split()[0]}'" for part in start]
     goal_parts, goal_terms = [f"{predicates[-1]} {x}"], [last]
@@ -245,8 +245,8 @@ def quantifiers(rng: Random) -> Theorem:
             goal_parts.reverse()
             goal_terms.reverse()
     goal = f"∃ {x}, {' ∧ '.join(goal_parts)}"
-    lines = [f"obtain ⟨{', '.join([w, *taken])}⟩ := h", *steps]
-    lines.append(f"exact ⟨{', '.join([w, *goal_terms])}⟩")
+    lines = [f"obtain ⟨{', '.join([x, *taken])}⟩ := h", *steps]
+    lines.append(f"exact ⟨{', '.join([x, *goal_terms])}⟩")
     return theorem("quantifiers", variables, binders, goal, "\n".join(lines), chosen)
 
 
@@ -258,7 +258,7 @@ def case_splits(rng: Random) -> Theorem:
     facts: dict[str, str] = {}
     routes: list[list[str]] = []
     for _ in range(rng.randint(2, 3)):
-        steps = rng.choice((0, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 2))
+        steps = rng.choice((0, 1, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 1, 2))
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])
         routes.append(stops)
