@@ -32,7 +32,9 @@ def niche_of(loaded: LoadedRecipe) -> NicheParts:
         raise RecipeError([loaded.problem("niche.held_out", "holds out every family, so there is none to train on")])
     weights = recipe.data.weights or {}
     if unused := [name for name in weights if name not in families]:
-        raise RecipeError([loaded.problem(f"data.weights.{name}", "is not trained on") for name in unused])
+        raise RecipeError(
+            [loaded.problem(f"data.weights.{name}", "is a family that is not trained on") for name in unused]
+        )
     wanted = Wanted(
         families=families,
         held_out=recipe.niche.held_out,

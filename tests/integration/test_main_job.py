@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 SMALL = {
     "niche.families": "[conjunctions, linear]",
     "niche.held_out": "[implications]",
+    "data.weights": "null",
     "data.train_items": "64",
     "data.dev_items": "6",
     "data.test_items": "16",
@@ -225,6 +226,9 @@ def test_bad_input_starts_nothing(tmp_path: Path) -> None:
     family = run([*PROGRAM, "train", "recipes/lean.yaml", "--set", "niche.held_out=[implication]"], environment)
     assert family.returncode == 2
     assert "did you mean 'implications'" in family.stderr
+    weight = run([*PROGRAM, "train", "recipes/lean.yaml", "--set", "data.weights={implications: 2}"], environment)
+    assert weight.returncode == 2
+    assert "data.weights.implications: is a family that is not trained on" in weight.stderr
     assert not home.exists(), "nothing may be written for a recipe that cannot run"
 
 
