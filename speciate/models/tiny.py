@@ -61,7 +61,7 @@ def make_model(
 ) -> "Qwen3ForCausalLM":
     """A Qwen3 with tied embeddings and random weights, in float32. Pad is token 0 and the end token is 1.
 
-    Its queries and keys are normalised; in one short trial its loss fell faster than that of an equal Llama (docs/log.md).
+    Queries and keys are normalised: in one short trial its loss fell faster than an equal Llama's (docs/log.md).
     """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
