@@ -56,6 +56,7 @@ def sft_of(recipe: Recipe) -> Sft:
         warmup=train.warmup,
         schedule=train.schedule,
         weight_decay=train.weight_decay,
+        adam_beta2=train.adam_beta2,
         max_grad_norm=train.max_grad_norm,
         checkpoint_every=train.checkpoint_every,
         seed=recipe.seed,

@@ -118,6 +118,8 @@ class Train(Section):
     """How the learning rate goes on after the warm-up."""
     weight_decay: Fraction = 0.0
     """Decoupled weight decay (AdamW)."""
+    adam_beta2: BelowOne = 0.999
+    """How slowly AdamW forgets the sizes of past gradients; 0.95 to 0.99 suits runs of some hundred steps."""
     max_grad_norm: Positive = 1.0
     """A gradient longer than this is scaled down to it."""
     max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 512

@@ -40,6 +40,7 @@ class Sft:
     """Fraction of the steps in which the rate rises."""
     schedule: Literal["cosine", "linear", "constant"]
     weight_decay: float
+    adam_beta2: float
     max_grad_norm: float
     checkpoint_every: int
     seed: int
@@ -149,6 +150,7 @@ def train(
         warmup_steps=settings.warmup,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         weight_decay=settings.weight_decay,
+        adam_beta2=settings.adam_beta2,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
         use_cpu=compute.device == "cpu",

@@ -37,6 +37,7 @@ SETTINGS = Sft(
     warmup=0.1,
     schedule="cosine",
     weight_decay=0.01,
+    adam_beta2=0.98,
     max_grad_norm=1.0,
     checkpoint_every=3,
     seed=0,

@@ -29,14 +29,14 @@ def key(*parts: str) -> bytes:
 
 
 class VerdictCache:
-    """Open for the life of an engine; several processes may have the same file open."""
+    """Open for the life of an engine, of use to one thread at a time; several processes may have the same file open."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database: sqlite3.Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+            self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(

@@ -2,9 +2,10 @@
 
 A family is a function from a random source to a `Theorem`. What varies is the structure (which facts are given, in
 which order and direction, how deep, which numbers), and the proof follows from it: a fixed one-line tactic does not
-solve a family, `linear` and `decidable` aside, which teach the choice of tactic. Proofs say what each step shows before
-they name the fact that shows it, and a fact is named by what it says (`have q' : q := h_p_q p'`): a model of a few
-million parameters learns to follow such facts, and not to find which of h1, h2, h3 says what (docs/log.md).
+solve a family, `linear` and `decidable` aside, which teach the choice of tactic. A fact is named by what it says
+(`h_p_q : p → q`), and the result of a step is `this` (`have := h_p_q p'`), so that the next fact is the one whose name
+goes on from the last: a model of a few million parameters learns to follow such facts, and not to find which of h1,
+h2, h3 says what (docs/log.md). Names of functions are many, so that they are copied, not remembered.
 Whether a proof is right is for Lean to say, not for this module.
 """
 
@@ -19,7 +20,7 @@ Family = Callable[[Random], Theorem]
 PROPOSITIONS = tuple("abcdpqrsuvwxyz")
 VALUES = tuple("abcdkmnuvwxyz")
 PREDICATES = tuple("PQRSABCDEG")
-FUNCTIONS = ("f", "g", "fn", "acc", "step", "tot", "val", "go")
+FUNCTIONS = tuple(first + second for first in "bcfghjklmprstvw" for second in "aeou")
 
 LIST_NAMES = (("x", "y", "xs", "ys"), ("a", "b", "l", "m"), ("u", "v", "us", "vs"), ("k", "j", "ks", "js"))
 
@@ -34,6 +35,14 @@ def hypotheses(rng: Random, facts: dict[str, str]) -> list[str]:
 def link(first: str, second: str) -> str:
     """The name of a fact that leads from one thing to another."""
     return f"h_{first}_{second}"
+
+
+def walk(stops: list[str], element: str = "") -> list[str]:
+    """The steps from the first stop to the last, along the facts that link them; each shows `this`."""
+    links = list(pairwise(stops))
+    facts = [f"{first}'" if place == 0 else "this" for place, (first, _) in enumerate(links)]
+    at = f" {element}" if element else ""
+    return [f"have := {link(*ends)}{at} {fact}" for ends, fact in zip(links, facts, strict=True)]
 
 
 def theorem(family: str, variables: str, binders: list[str], goal: str, proof: str, names: list[str]) -> Theorem:
@@ -100,10 +109,7 @@ def equalities(rng: Random) -> Theorem:
     sides = [(b, a) if back else (a, b) for (a, b), back in zip(links, turned, strict=True)]
     facts = {link(a, b): f"{a} = {b}" for a, b in sides}
     binders = hypotheses(rng, facts)
-    steps = [
-        f"show {a} = {b} from {name}{'.symm' if back else ''}"
-        for (a, b), name, back in zip(links, facts, turned, strict=True)
-    ]
+    steps = [f"← {name}" if back else name for name, back in zip(facts, turned, strict=True)]
     shown = rng.sample(values, len(values))
     goal = f"{values[0]} = {values[-1]}"
     return theorem(
@@ -230,8 +236,8 @@ def quantifiers(rng: Random) -> Theorem:
     shown = rng.sample(mentioned, len(mentioned))
     variables = f"({' '.join(shown)} : {kind} → Prop)"
     chosen = [*shown, *facts, x]
-    steps = [f"have {b}' : {b} {x} := {link(a, b)} {x} {a}'" for a, b in links]
-    last = f"{predicates[-1]}'"
+    steps = walk(predicates, x)
+    last = "this"
     if not exists:
         goal = f"∀ {x}, {predicates[0]} {x} → {predicates[-1]} {x}"
         proof = "\n".join([f"intro {x} {predicates[0]}'", *steps, f"exact {last}"])
@@ -258,7 +264,7 @@ def case_splits(rng: Random) -> Theorem:
     facts: dict[str, str] = {}
     routes: list[list[str]] = []
     for _ in range(rng.randint(2, 3)):
-        steps = rng.choice((0, 1, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 1, 2))
+        steps = rng.choice((0, 1, 1, 2, 2)) if goal not in cases else rng.choice((1, 2))
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])
         routes.append(stops)
@@ -267,8 +273,7 @@ def case_splits(rng: Random) -> Theorem:
     binders = hypotheses(rng, facts)
     lines = ["rcases h with " + " | ".join(f"{case}'" for case in cases)]
     for stops in routes:
-        steps = [f"have {b}' : {b} := {link(a, b)} {a}'" for a, b in pairwise(stops)]
-        bullet = [*steps, f"exact {goal}'"]
+        bullet = [*walk(stops), "exact this" if len(stops) > 1 else f"exact {goal}'"]
         lines += [f"· {bullet[0]}", *(f"  {line}" for line in bullet[1:])]
     used = [atom for atom in PROPOSITIONS if any(atom in fact.split() for fact in [*facts.values(), goal])]
     variables = rng.sample(used, len(used))
@@ -278,20 +283,21 @@ def case_splits(rng: Random) -> Theorem:
 
 
 def witnesses(rng: Random) -> Theorem:
-    """A number that must be found, then checked."""
+    """A number that must be found by an operation that undoes the goal's, then checked."""
     x = rng.choice(VALUES)
     value, shift = rng.randint(1, 99), rng.randint(1, 99)
     factor, other = rng.randint(2, 9), rng.randint(11, 99)
-    goal, value = rng.choice(
+    goal, number = rng.choice(
         (
-            (f"{x} + {shift} = {value + shift}", value),
-            (f"{shift} + {x} = {shift + value}", value),
-            (f"{x} = {value} + {shift}", value + shift),
-            (f"{x} = {other} * {factor}", other * factor),
-            (f"{value - 1} < {x} ∧ {x} < {value + 1}", value),
+            (f"{x} + {shift} = {value + shift}", f"{value + shift} - {shift}"),
+            (f"{shift} + {x} = {shift + value}", f"{shift + value} - {shift}"),
+            (f"{x} - {shift} = {value}", f"{value} + {shift}"),
+            (f"{x} = {other} * {factor}", f"{other} * {factor}"),
+            (f"{factor} * {x} = {factor * other}", f"{factor * other} / {factor}"),
+            (f"{value - 1} < {x} ∧ {x} < {value + 1}", f"{value - 1} + 1"),
         )
     )
-    return Theorem("witnesses", f"theorem t : ∃ {x} : Nat, {goal}", f"exact ⟨{value}, by decide⟩", (x,))
+    return Theorem("witnesses", f"theorem t : ∃ {x} : Nat, {goal}", f"exact ⟨{number}, by decide⟩", (x,))
 
 
 def implications(rng: Random) -> Theorem:

@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from speciate.niches.base import Item, Verdict
-from speciate.niches.lean.engine import Lean, LeanJob
+from speciate.niches.lean.engine import LeanJob
 from speciate.niches.lean.families import FAMILIES
+from speciate.niches.lean.pool import LeanPool
 
 
 def stream(family: str, seed: str) -> Iterator[Item]:
@@ -29,11 +30,11 @@ def proof_in(answer: str) -> str:
 class LeanVerifier:
     """Right where Lean proves the item's own statement with the answer as its tactic block.
 
-    The engine is started by the first `with`, or earlier by `start`, so that its start can overlap other work.
+    The first engine is started by `with`, and its start overlaps other work.
     """
 
     def __init__(self, on_setup: Callable[[int, int], None] | None = None) -> None:
-        self.lean = Lean(progress=on_setup)
+        self.lean = LeanPool(progress=on_setup)
         self.version = ""
         """Version of the Lean that judged last; a verdict that is remembered names the one that gave it."""
 
@@ -48,10 +49,10 @@ class LeanVerifier:
 
     def verify(self, items: Sequence[Item], answers: Sequence[str]) -> Iterator[Verdict]:
         """One verdict for each pair, in order."""
-        jobs = (
+        jobs = [
             LeanJob(item.payload["preamble"], item.payload["statement"], proof_in(answer))
             for item, answer in zip(items, answers, strict=True)
-        )
+        ]
         for found in self.lean.check(jobs):
             self.version = found.lean or self.version
             yield Verdict(float(found.proved), found.reason, " ".join(found.detail.split())[:300], found.ms)
