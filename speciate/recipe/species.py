@@ -110,6 +110,8 @@ class Train(Section):
     """Rows that go through the model at a time."""
     gradient_accumulation: Annotated[int, Field(ge=1, le=65_536)] = 1
     """Batches that make one step."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw, or muon: steps of equal size in every direction of each matrix, which suits runs of some hundred steps."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Highest learning rate of the schedule."""
     warmup: BelowOne = 0.05
@@ -117,9 +119,7 @@ class Train(Section):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate goes on after the warm-up."""
     weight_decay: Fraction = 0.0
-    """Decoupled weight decay (AdamW)."""
-    adam_beta2: BelowOne = 0.999
-    """How slowly AdamW forgets the sizes of past gradients; 0.95 to 0.99 suits runs of some hundred steps."""
+    """Decoupled weight decay."""
     max_grad_norm: Positive = 1.0
     """A gradient longer than this is scaled down to it."""
     max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 512

@@ -33,11 +33,11 @@ SETTINGS = Sft(
     epochs=2,
     batch_size=4,
     gradient_accumulation=1,
+    optimizer="adamw",
     learning_rate=1e-2,
     warmup=0.1,
     schedule="cosine",
     weight_decay=0.01,
-    adam_beta2=0.98,
     max_grad_norm=1.0,
     checkpoint_every=3,
     seed=0,
@@ -128,6 +128,20 @@ def test_one_seed_gives_the_same_bytes_and_another_one_others(bench: Bench, whol
     assert bench.train(tmp_path / "other", seed=1).digest != whole.digest
 
 
+def test_muon_moves_every_matrix_alike(bench: Bench, whole: Grown, tmp_path: Path) -> None:
+    before = {name: value.detach().clone() for name, value in bench.adapter().named_parameters() if "lora_" in name}
+    once = bench.train(tmp_path / "once", optimizer="muon", epochs=4 / len(bench.rows), warmup=0.0, weight_decay=0.0)
+    assert once.digest != whole.digest
+    moved = {
+        name: float((value - before[name]).square().mean().sqrt())
+        for name, value in once.model.named_parameters()
+        if "lora_B" in name
+    }
+    assert len(moved) == 14
+    expected = 0.2 * SETTINGS.learning_rate
+    assert all(0.5 * expected < size < 1.5 * expected for size in moved.values()), moved
+
+
 def test_each_step_is_told_and_logged(bench: Bench, tmp_path: Path) -> None:
     steps: list[Step] = []
     grown = bench.train(tmp_path, on_step=steps.append)
@@ -142,7 +156,10 @@ def test_each_step_is_told_and_logged(bench: Bench, tmp_path: Path) -> None:
     assert [entry["step"] for entry in log if "eval_loss" in entry] == [3, 6, 9, 12]
 
 
-@pytest.mark.parametrize("settings", [{}, {"dropout": 0.1}, {"gradient_accumulation": 2, "checkpoint_every": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"dropout": 0.1}, {"gradient_accumulation": 2, "checkpoint_every": 2}, {"optimizer": "muon", "dropout": 0.1}],
+)
 def test_stopped_at_any_step_it_ends_with_the_same_bytes(
     bench: Bench, tmp_path: Path, settings: dict[str, Any]
 ) -> None:

@@ -52,7 +52,7 @@ recipes = st.fixed_dictionaries(
             epochs=st.floats(0, 10_000, exclude_min=True) | counts.filter(lambda n: n <= 10_000),
             learning_rate=st.floats(0, 1, exclude_min=True),
             warmup=below_one,
-            adam_beta2=below_one,
+            optimizer=st.sampled_from(["adamw", "muon"]),
             max_grad_norm=above_zero,
             lora=some(r=st.integers(1, 1024), alpha=above_zero, rslora=st.booleans(), targets=names),
         ),

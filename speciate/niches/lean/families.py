@@ -109,7 +109,10 @@ def equalities(rng: Random) -> Theorem:
     sides = [(b, a) if back else (a, b) for (a, b), back in zip(links, turned, strict=True)]
     facts = {link(a, b): f"{a} = {b}" for a, b in sides}
     binders = hypotheses(rng, facts)
-    steps = [f"← {name}" if back else name for name, back in zip(facts, turned, strict=True)]
+    steps = [
+        f"show {a} = {b} from {name}{'.symm' if back else ''}"
+        for (a, b), name, back in zip(links, facts, turned, strict=True)
+    ]
     shown = rng.sample(values, len(values))
     goal = f"{values[0]} = {values[-1]}"
     return theorem(
@@ -257,7 +260,7 @@ def quantifiers(rng: Random) -> Theorem:
 
 
 def case_splits(rng: Random) -> Theorem:
-    """A disjunction whose every case leads to the goal, by no, one or two implications."""
+    """A disjunction whose every case leads to the goal, by no, one or two implications, five in all at most."""
     atoms = rng.sample(PROPOSITIONS, 8)
     goal, spare = atoms.pop(), atoms
     cases: list[str] = []
@@ -265,6 +268,7 @@ def case_splits(rng: Random) -> Theorem:
     routes: list[list[str]] = []
     for _ in range(rng.randint(2, 3)):
         steps = rng.choice((0, 1, 1, 2, 2)) if goal not in cases else rng.choice((1, 2))
+        steps = min(steps, 5 - sum(map(len, routes)) + len(routes))
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])
         routes.append(stops)
