@@ -46,12 +46,13 @@ def test_little_work_starts_one_process() -> None:
 
 
 @pytest.mark.usefixtures("lean_home")
+@pytest.mark.parametrize("wait_s", [0, 1])
 @pytest.mark.parametrize("leave", ["the answers", "the pool"])
-def test_an_endless_proof_does_not_hold_up_who_leaves(leave: str) -> None:
+def test_an_endless_proof_does_not_hold_up_who_leaves(leave: str, wait_s: float) -> None:
     with LeanPool(2) as pool:
-        answers = pool.check([*jobs(leave, ENOUGH_JOBS), *[ENDLESS] * 20])
+        answers = pool.check([*jobs(f"{leave} {wait_s}", ENOUGH_JOBS), *[ENDLESS] * 20])
         assert next(answers).reason == "error"
-        time.sleep(1)
+        time.sleep(wait_s)
         started = time.monotonic()
         if leave == "the answers":
             getattr(answers, "close")()  # noqa: B009 - typed as an iterator, which has no `close`

@@ -6,9 +6,10 @@ Each process is an engine of its own, with its own failures; nothing here knows 
 import contextlib
 import os
 import queue
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -97,10 +98,11 @@ class LeanPool:
         if self._threads is None:
             return
         self._threads.shutdown(wait=False, cancel_futures=True)
-        while wait(self._pending, 0).not_done:
+        # `concurrent.futures.wait` does not count what shutdown has cancelled as done.
+        while not all(future.done() for future in self._pending):
             for engine in self.engines:
                 engine.close()
-            wait(self._pending, _LOOK_AGAIN_S)
+            time.sleep(_LOOK_AGAIN_S)
         self._threads.shutdown()
         self._threads = None
         self._pending.clear()
