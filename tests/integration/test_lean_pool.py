@@ -46,8 +46,7 @@ def test_little_work_starts_one_process() -> None:
 
 
 @pytest.mark.usefixtures("lean_home")
-@pytest.mark.parametrize("wait_s", [0, 1])
-@pytest.mark.parametrize("leave", ["the answers", "the pool"])
+@pytest.mark.parametrize(("leave", "wait_s"), [("the answers", 0), ("the pool", 1)])
 def test_an_endless_proof_does_not_hold_up_who_leaves(leave: str, wait_s: float) -> None:
     with LeanPool(2) as pool:
         answers = pool.check([*jobs(f"{leave} {wait_s}", ENOUGH_JOBS), *[ENDLESS] * 20])
