@@ -63,7 +63,19 @@ def measure(spelling: str, steps: int, seed: int, asked: int) -> dict[str, objec
             rows.append(row)
     encoded = [encode(tokenizer, *row) for row in rows]
     adapted = attach(model, LoraShape(32, 64, 0.0, "all-linear", rslora=False), source, seed)
-    settings = Sft(1.0, 32, 1, "adamw", 2e-3, 0.05, "cosine", 0.0, 1.0, steps, seed)
+    settings = Sft(
+        epochs=1.0,
+        batch_size=32,
+        gradient_accumulation=1,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        warmup=0.05,
+        schedule="cosine",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        checkpoint_every=steps,
+        seed=seed,
+    )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         train(adapted, tokenizer, encoded, [], settings, compute, Path(folder), lambda _: None)

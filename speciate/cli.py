@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from speciate import __version__
+from speciate import __version__, hardware
 from speciate.endings import Terminated, answer, document, failed, stdout_for_answers
 
 if TYPE_CHECKING:
@@ -319,8 +319,7 @@ def run(arguments: Sequence[str]) -> int:
 def _prepare_process() -> None:
     """Set what must stand before a library loads: no telemetry, threads that wait without burning a small machine."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "1"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores <= 4:
+    if hardware.cores() <= 4:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

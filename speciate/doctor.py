@@ -1,14 +1,13 @@
 """What this machine has for speciate, found without importing a heavy library: quick, and right where one is broken."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from speciate import storage
+from speciate import hardware, storage
 from speciate.errors import HomeNotWritable, MissingComponent
 
 LIBRARIES = (
@@ -31,8 +30,8 @@ def examine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": _cores(),
-        "memory_bytes": _memory(),
+        "cores": hardware.cores(),
+        "memory_bytes": hardware.memory(),
         "device": device,
         "home": home,
         "lean": lean,
@@ -58,17 +57,6 @@ def rendered(findings: dict[str, Any]) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {found}" for name, found in rows)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def _home() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "speciate"
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "storage", "progress"}),
+    frozenset({"errors", "hardware", "storage", "progress"}),
     frozenset({"recipe", "records"}),
     frozenset({"niches", "models"}),
     frozenset({"data", "train", "evals"}),

@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from speciate import hardware
 from speciate.niches.lean.engine import Lean, LeanJob
 from speciate.niches.lean.pool import ENOUGH_JOBS, LeanPool, processes
 
@@ -54,7 +55,7 @@ def test_an_endless_proof_does_not_hold_up_who_leaves(leave: str, wait_s: float)
         time.sleep(wait_s)
         started = time.monotonic()
         if leave == "the answers":
-            getattr(answers, "close")()  # noqa: B009 - typed as an iterator, which has no `close`
+            answers.close()
         else:
             pool.close()
     assert time.monotonic() - started < 30
@@ -71,11 +72,12 @@ def test_a_pool_can_be_used_again_after_a_break() -> None:
 
 def test_a_machine_has_room_for_some_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= processes() <= 4
-    monkeypatch.setattr("os.sched_getaffinity", Mock(return_value=set(range(64))))
-    for pages, wanted in ((2_000_000, 2), (100_000, 1), (2**30, 4)):
-        memory = {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": 4096}
-        monkeypatch.setattr("os.sysconf", memory.__getitem__)
+    monkeypatch.setattr(hardware, "cores", Mock(return_value=64))
+    for memory, wanted in ((8_192_000_000, 2), (409_600_000, 1), (2**42, 4), (None, 4)):
+        monkeypatch.setattr(hardware, "memory", Mock(return_value=memory))
         assert processes() == wanted
+    monkeypatch.setattr(hardware, "cores", Mock(return_value=1))
+    assert processes() == 1
 
 
 def test_the_notes_of_all_are_told_once() -> None:

@@ -22,6 +22,9 @@ VALUES = tuple("abcdkmnuvwxyz")
 PREDICATES = tuple("PQRSABCDEG")
 FUNCTIONS = tuple(first + second for first in "bcfghjklmprstvw" for second in "aeou")
 
+MOST_LINKS = 5
+"""Implications of one theorem: with more, its row is too long for the context of a small base."""
+
 LIST_NAMES = (("x", "y", "xs", "ys"), ("a", "b", "l", "m"), ("u", "v", "us", "vs"), ("k", "j", "ks", "js"))
 
 Tree = str | tuple["Tree", "Tree"]
@@ -240,13 +243,12 @@ def quantifiers(rng: Random) -> Theorem:
     variables = f"({' '.join(shown)} : {kind} → Prop)"
     chosen = [*shown, *facts, x]
     steps = walk(predicates, x)
-    last = "this"
     if not exists:
         goal = f"∀ {x}, {predicates[0]} {x} → {predicates[-1]} {x}"
-        proof = "\n".join([f"intro {x} {predicates[0]}'", *steps, f"exact {last}"])
+        proof = "\n".join([f"intro {x} {predicates[0]}'", *steps, "exact this"])
         return theorem("quantifiers", variables, binders, goal, proof, chosen)
     taken = [f"{part.split()[0]}'" for part in start]
-    goal_parts, goal_terms = [f"{predicates[-1]} {x}"], [last]
+    goal_parts, goal_terms = [f"{predicates[-1]} {x}"], ["this"]
     if side and rng.random() < 0.7:
         goal_parts.append(f"{side} {x}")
         goal_terms.append(f"{side}'")
@@ -260,7 +262,7 @@ def quantifiers(rng: Random) -> Theorem:
 
 
 def case_splits(rng: Random) -> Theorem:
-    """A disjunction whose every case leads to the goal, by no, one or two implications, five in all at most."""
+    """A disjunction whose every case leads to the goal, by no, one or two implications."""
     atoms = rng.sample(PROPOSITIONS, 8)
     goal, spare = atoms.pop(), atoms
     cases: list[str] = []
@@ -268,7 +270,7 @@ def case_splits(rng: Random) -> Theorem:
     routes: list[list[str]] = []
     for _ in range(rng.randint(2, 3)):
         steps = rng.choice((0, 1, 1, 2, 2)) if goal not in cases else rng.choice((1, 2))
-        steps = min(steps, 5 - sum(map(len, routes)) + len(routes))
+        steps = min(steps, MOST_LINKS - len(facts))
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])
         routes.append(stops)
