@@ -77,8 +77,7 @@ def text(renderable: RenderableType) -> str:
 def render_run(record: RunRecord) -> RenderableType:
     """A whole run: verdict, figures, families, cost, where the files are and what to do next."""
     phases = {phase: taken for phase, taken in record.seconds.items() if phase != "total"}
-    longest = sorted(phases.items(), key=lambda phase: -phase[1])
-    seconds = " · ".join(f"{_plain(phase)} {_duration(taken)}" for phase, taken in longest)
+    seconds = " · ".join(f"{_plain(phase)} {_duration(taken)}" for phase, taken in phases.items())
     data = f"{record.data.rows:,} rows ({record.data.replay_rows:,} replayed), none of them an evaluation item"
     rows: list[Row] = [
         ("Time", Text(f"{_duration(sum(phases.values()))} = {seconds}")),
