@@ -10,9 +10,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from speciate.niches.lean.engine import Lean, LeanJob
+from speciate.niches.lean.engine import Lean
 from speciate.niches.lean.families import FAMILIES
 from speciate.niches.lean.theorems import Theorem
+from speciate.niches.lean.verdict import LeanJob, by
 from speciate.storage import read_jsonl, write_jsonl
 
 PER_FAMILY = 60
@@ -29,10 +30,10 @@ def make(path: Path, seed: str = "primer") -> None:
             theorems.setdefault(found.digest, found)
     rows: list[dict[str, Any]] = []
     with Lean() as lean:
-        jobs = [LeanJob(found.preamble, found.statement, found.proof) for found in theorems.values()]
+        jobs = [LeanJob(found.preamble, found.statement, by(found.proof)) for found in theorems.values()]
         for (name, found), verdict in zip(theorems.items(), lean.check(jobs), strict=True):
             if not verdict.proved:
-                raise SystemExit(f"Lean refuses a reference proof ({verdict.detail}):\n{found.prompt}\n{found.proof}")
+                raise SystemExit(f"Lean refuses a reference proof ({verdict.message}):\n{found.prompt}\n{found.proof}")
             rows.append(
                 {"family": found.family, "digest": name, "prompt": found.prompt, "proof": found.proof}
                 | {"lean": verdict.lean}

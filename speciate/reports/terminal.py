@@ -26,6 +26,7 @@ from speciate.records import (
     Outcome,
     RunRecord,
 )
+from speciate.reports.plain import plain
 
 COLOURS: dict[Outcome, str] = {"passed": "green", "failed": "red", "undecided": "yellow"}
 MEANINGS: dict[Outcome, str] = {
@@ -77,18 +78,18 @@ def text(renderable: RenderableType) -> str:
 def render_run(record: RunRecord) -> RenderableType:
     """A whole run: verdict, figures, families, cost, where the files are and what to do next."""
     phases = {phase: taken for phase, taken in record.seconds.items() if phase != "total"}
-    seconds = " · ".join(f"{_plain(phase)} {_duration(taken)}" for phase, taken in phases.items())
+    seconds = " · ".join(f"{plain(phase)} {_duration(taken)}" for phase, taken in phases.items())
     data = f"{record.data.rows:,} rows ({record.data.replay_rows:,} replayed), none of them an evaluation item"
     rows: list[Row] = [
         ("Time", Text(f"{_duration(sum(phases.values()))} = {seconds}")),
-        ("Speed", Text(f"{record.tokens_per_second:,.0f} tokens/s on {_plain(record.device, record.precision)}")),
+        ("Speed", Text(f"{record.tokens_per_second:,.0f} tokens/s on {plain(record.device, record.precision)}")),
         ("Memory", Text(f"{_size(record.peak_memory_bytes)} at most, without the verifier's process")),
         ("Data", Text(data)),
         ("Adapter", _path(record.adapter)),
         ("Run", _path(record.run_dir)),
-        *(("Note", Text(_plain(note))) for note in record.notes),
+        *(("Note", Text(plain(note))) for note in record.notes),
     ]
-    subject = f"{_plain(record.run)} · seed {record.seed}"
+    subject = f"{plain(record.run)} · seed {record.seed}"
     return Group(
         _headline(record.species, subject, record.verdict),
         _evidence(record),
@@ -100,7 +101,7 @@ def render_run(record: RunRecord) -> RenderableType:
 
 def render_entries(cards: Sequence[AdapterCard], problems: Iterable[str] = ()) -> RenderableType:
     """The registry as a table, and the entries that cannot be read."""
-    damaged = [Text(f"damaged: {_plain(problem)}", style="red", overflow="fold") for problem in problems]
+    damaged = [Text(f"damaged: {plain(problem)}", style="red", overflow="fold") for problem in problems]
     if not cards:
         return Group(Text("No species yet. `speciate train RECIPE` grows one."), *damaged)
     table = _table()
@@ -117,7 +118,7 @@ def render_entries(cards: Sequence[AdapterCard], problems: Iterable[str] = ()) -
             Text(f"{_points(card.gain.delta)} ({_bounds(card.gain.ci95)})"),
             Text(f"<{_points(card.forgetting.ci95_upper, sign=False)}"),
             Text(_short(card.digest)),
-            Text(_plain(card.created)[:10]),
+            Text(plain(card.created)[:10]),
         )
     legend = Text("gain: points on the niche (95% interval); lost: general points, 95% sure", style="dim")
     return Group(table, legend, *damaged)
@@ -126,17 +127,17 @@ def render_entries(cards: Sequence[AdapterCard], problems: Iterable[str] = ()) -
 def render_entry(card: AdapterCard, path: Path) -> RenderableType:
     """One entry: what it can do, what it cost, what it descends from and where it lies."""
     base = card.base.get("name", "unknown")
-    parents = ", ".join(f"{_plain(edge.get('kind'))} {_short(edge.get('digest'))}" for edge in card.parents)
+    parents = ", ".join(f"{plain(edge.get('kind'))} {_short(edge.get('digest'))}" for edge in card.parents)
     cost = " · ".join(_quantity(name, value) for name, value in card.cost.items())
     rows: list[Row] = [
-        ("Niche", Text(_plain(card.niche))),
-        ("Base", Text(f"{_plain(base)} ({_short(card.base.get('digest'))})", overflow="fold")),
+        ("Niche", Text(plain(card.niche))),
+        ("Base", Text(f"{plain(base)} ({_short(card.base.get('digest'))})", overflow="fold")),
         ("Grown from", Text(parents or "nothing recorded", overflow="fold")),
-        ("Run", Text(f"{_plain(card.run)} · seed {card.seed} · recipe {_short(card.recipe_digest)}", overflow="fold")),
-        ("Made", Text(f"{_plain(card.created)} with speciate {_plain(card.speciate)}")),
+        ("Run", Text(f"{plain(card.run)} · seed {card.seed} · recipe {_short(card.recipe_digest)}", overflow="fold")),
+        ("Made", Text(f"{plain(card.created)} with speciate {plain(card.speciate)}")),
         *([("Cost", Text(cost))] if cost else []),
-        ("Licence", Text(_plain(card.licence))),
-        ("Digest", Text(_plain(card.digest), overflow="fold")),
+        ("Licence", Text(plain(card.licence))),
+        ("Digest", Text(plain(card.digest), overflow="fold")),
         ("Files", _path(path)),
     ]
     return Group(
@@ -144,16 +145,16 @@ def render_entry(card: AdapterCard, path: Path) -> RenderableType:
         _evidence(card),
         _families(card.families),
         _rows(rows),
-        _next(card.gates, f'PeftModel.from_pretrained(base, "{_plain(path)}")'),
+        _next(card.gates, f'PeftModel.from_pretrained(base, "{plain(path)}")'),
     )
 
 
 def _headline(species: str, subject: str, verdict: Outcome) -> RenderableType:
     colour = COLOURS[verdict]
-    title = Text.assemble((f" {verdict.upper()} ", f"bold reverse {colour}"), "  ", (_plain(species), "bold"))
+    title = Text.assemble((f" {verdict.upper()} ", f"bold reverse {colour}"), "  ", (plain(species), "bold"))
     lines = [title, Text(MEANINGS[verdict], style=colour)]
     if subject:
-        lines.append(Text(_plain(subject), style="dim"))
+        lines.append(Text(plain(subject), style="dim"))
     for line in lines:
         line.overflow = "fold"
     return Panel(Group(*lines), border_style=colour, box=box.ROUNDED)
@@ -171,7 +172,7 @@ def _evidence(of: Evidence) -> RenderableType:
         line = f"{nats.delta:+.4f} nats/token (95% interval {low:+.4f} to {high:+.4f}), {nats.documents:,} documents"
         rows.append(("Text loss", Text(line)))
     for gate in outcomes.values():
-        rows.append(("Gate", Text.assemble(_plain(gate.gate, gate.explanation), ": ", _outcome(gate))))
+        rows.append(("Gate", Text.assemble(plain(gate.gate, gate.explanation), ": ", _outcome(gate))))
     rows.append(("Base", _intact(of.intact)))
     return _rows(rows)
 
@@ -207,7 +208,7 @@ def _forgetting(loss: Forgetting, gate: GateResult | None) -> Text:
 
 def _changes(of: Estimate | Forgetting) -> str:
     return (
-        f"{_plain(of.metric)} {of.base:.1%} → {of.adapter:.1%}, {of.n:,} items; "
+        f"{plain(of.metric)} {of.base:.1%} → {of.adapter:.1%}, {of.n:,} items; "
         f"wrong→right {of.wrong_to_right:,}, right→wrong {of.right_to_wrong:,}"
     )
 
@@ -238,7 +239,7 @@ def _families(families: Sequence[FamilyScore]) -> RenderableType:
     for score in sorted(families, key=lambda score: score.held_out):
         low, high = score.adapter_ci95
         table.add_row(
-            Text(f"{HELD_OUT if score.held_out else ''}{_plain(score.family)}"),
+            Text(f"{HELD_OUT if score.held_out else ''}{plain(score.family)}"),
             _bar(score.base_right, score.n, "blue"),
             _bar(score.adapter_right, score.n, "magenta"),
             Text(f"{100 * low:.0f}-{100 * high:.0f}", style="dim"),
@@ -264,11 +265,11 @@ def _table() -> Table:
 def _next(gates: Iterable[GateResult], otherwise: str) -> RenderableType:
     lines: list[str] = []
     for gate in gates:
-        advice = ADVICE.get((gate.gate, gate.outcome), f"see the gate {_plain(gate.gate)}")
+        advice = ADVICE.get((gate.gate, gate.outcome), f"see the gate {plain(gate.gate)}")
         if gate.outcome == "undecided" and gate.n_to_decide:
             lines.append(f"{advice}: about {gate.n_to_decide:,} items would decide it, there were {gate.n:,}")
         elif gate.outcome == "undecided":
-            lines.append(f"{_plain(gate.gate)}: too close to its bound for more items to decide it; move the bound")
+            lines.append(f"{plain(gate.gate)}: too close to its bound for more items to decide it; move the bound")
         elif gate.outcome == "failed":
             lines.append(advice)
     return _rows([("Next", Text(line, style="bold")) for line in lines or [otherwise]])
@@ -284,17 +285,11 @@ def _rows(rows: Iterable[Row]) -> RenderableType:
 
 
 def _named(card: AdapterCard) -> Text:
-    return Text.assemble((_plain(card.species), "bold"), (f"@{card.version}", "dim"), overflow="fold")
+    return Text.assemble((plain(card.species), "bold"), (f"@{card.version}", "dim"), overflow="fold")
 
 
 def _path(path: str | Path) -> Text:
-    return Text(_plain(path), overflow="fold")
-
-
-def _plain(*values: object) -> str:
-    """The values in one line, with a mark for each character that could move the cursor or turn the text round."""
-    line = " ".join(" ".join(str(value).split()) for value in values)
-    return "".join(character if character.isprintable() else "\ufffd" for character in line)
+    return Text(plain(path), overflow="fold")
 
 
 def _points(share: float, sign: bool = True) -> str:
@@ -306,15 +301,15 @@ def _bounds(interval: tuple[float, float]) -> str:
 
 
 def _short(digest: object) -> str:
-    return _plain(digest).removeprefix("sha256:")[:8]
+    return plain(digest).removeprefix("sha256:")[:8]
 
 
 def _quantity(name: str, value: float) -> str:
     if name == "seconds":
         return _duration(value)
     if name.endswith("_bytes"):
-        return f"{_plain(name.removesuffix('_bytes').replace('_', ' '))} {_size(value)}"
-    return f"{_plain(name)} {value:,.4g}"
+        return f"{plain(name.removesuffix('_bytes').replace('_', ' '))} {_size(value)}"
+    return f"{plain(name)} {value:,.4g}"
 
 
 def _size(size_bytes: float) -> str:

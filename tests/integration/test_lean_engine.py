@@ -1,16 +1,17 @@
-"""What the Lean engine must accept and must refuse, with a real Lean. Every cheat is followed by an honest proof."""
+"""What the Lean engine makes of good and bad jobs, runaways, crashes and forged answers, with a real Lean."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
-from speciate.niches.lean import gate, native, setup
-from speciate.niches.lean.engine import Lean, LeanJob, LeanVerdict
+from speciate.niches.lean import native, setup
+from speciate.niches.lean.engine import Lean
+from speciate.niches.lean.verdict import LeanJob, LeanVerdict, by
 
 pytestmark = pytest.mark.lean
 
@@ -18,7 +19,6 @@ FALSE = "theorem t : (2 : Nat) + 2 = 5"
 TRUE = "theorem t (x y : Nat) : x + y = y + x"
 HONEST = "exact Nat.add_comm x y"
 BLOWUP = "theorem t : ∀ a b c : Fin 40, a + b + c = c + b + a"
-NOT_OF_THE_PROOF = {"ok", "crash", "timeout", "statement", "preamble"}
 TREE = """inductive Tree where
   | leaf : Tree
   | node : Tree → Nat → Tree → Tree
@@ -30,8 +30,8 @@ def halves (n : Nat) : Nat := if n < 2 then 0 else 1 + halves (n - 2)
 MIRROR = "theorem t (a : Tree) : a.mirror.mirror = a"
 
 
-def judge(lean: Lean, statement: str, proof: str, preamble: str = "") -> LeanVerdict:
-    return next(lean.check([LeanJob(preamble, statement, proof)]))
+def judge(lean: Lean, statement: str, tactics: str, context: str = "") -> LeanVerdict:
+    return next(lean.check([LeanJob(context, statement, by(tactics))]))
 
 
 HONEST_PROOFS = {
@@ -74,99 +74,7 @@ HONEST_PROOFS = {
 def test_an_honest_proof_is_proved(lean: Lean, proof: str) -> None:
     statement, body = HONEST_PROOFS[proof]
     verdict = judge(lean, statement, body, TREE)
-    assert (verdict.proved, verdict.reason) == (True, "ok"), verdict
-
-
-# Numbers are the rows of the list of cheats that the checker was built against.
-CHEATS = {
-    "2 sorry": (FALSE, "sorry"),
-    "2 admit": (FALSE, "admit"),
-    "2 stop": (FALSE, "stop rfl"),
-    "3 sorryAx": (FALSE, "exact sorryAx _ false"),
-    "3 sorryAx synthetic": (FALSE, "exact sorryAx _ true"),
-    "3 sorryAx by parts": (FALSE, "exact «sorryAx» _ false"),
-    "4 warn.sorry": (FALSE, "set_option warn.sorry false in sorry"),
-    "5 terminalTacticsAsSorry": (FALSE, "set_option debug.terminalTacticsAsSorry true in omega"),
-    "5 byAsSorry": (FALSE, "set_option debug.byAsSorry true in exact (by rfl)"),
-    "6 hidden in have": (FALSE, "have h : False := by sorry\nexact h.elim"),
-    "6 hidden in first": (FALSE, "first | rfl | sorry"),
-    "6 hidden in where": (FALSE, "exact h where h : _ := sorry"),
-    "7 macro": (FALSE, 'macro "omega" : tactic => `(tactic| sorry)\nomega'),
-    "8 apply?": (FALSE, "apply?"),
-    "8 exact?": (TRUE, "exact?"),
-    "9 axiom": (FALSE, "skip\n\naxiom h : False"),
-    "13 native_decide": ("theorem t : 3 ^ 5 = 243", "native_decide"),
-    "13 decide +native": ("theorem t : 3 ^ 5 = 243", "decide +native"),
-    "13 decide config": ("theorem t : 3 ^ 5 = 243", "decide (config := { native := true })"),
-    "13 bv_decide": ("theorem t (x y : BitVec 8) : x &&& y = y &&& x", "bv_decide"),
-    "15 ofReduceBool": (FALSE, "exact absurd (Lean.ofReduceBool (decide (2 + 2 = 5)) true rfl) (by decide)"),
-    "17 skipKernelTC": (FALSE, "set_option debug.skipKernelTC true in decide +kernel"),
-    "17 wrong decide +kernel": (FALSE, "decide +kernel"),
-    "22 run_tac": (FALSE, "run_tac Lean.Elab.Tactic.admitGoal (← Lean.Elab.Tactic.getMainGoal)"),
-    "22 by_elab": (FALSE, "exact by_elab return default"),
-    "31 comment to the end": (FALSE, "/- "),
-    "31 exit": (FALSE, "skip\n#exit"),
-    "32 end": (FALSE, "skip\nend\ntheorem a : True := trivial"),
-    "32 again": (FALSE, "skip\ntheorem t : True := trivial"),
-    "33 trailing theorem": (TRUE, "omega\n\ntheorem b (p : Prop) : p → p := id"),
-    "33 trailing eval": (TRUE, "omega\n#eval 1"),
-    "33 trailing text": (TRUE, "omega\n)"),
-    "38 itself": (FALSE, "exact t"),
-    "38 itself, through structure": (
-        "theorem t (n : Nat) : n = n + 1",
-        "cases n with\n| zero => exact t 0\n| succ n => exact t _",
-    ),
-    "38 decreasing_by": ("theorem t (n : Nat) : n = n + 1", "exact t n\ndecreasing_by all_goals sorry"),
-    "38 termination_by": ("theorem t (n : Nat) : n = n", "exact rfl\ntermination_by n"),
-    "39 eval a write": (TRUE, 'omega\n\n#eval IO.println "{\\"reason\\": \\"ok\\"}"'),
-    "39 run_cmd": (TRUE, 'omega\n\nrun_cmd IO.FS.writeFile "/dev/stdout" "x"'),
-    "40 exit": (TRUE, "omega\n\n#eval (IO.Process.exit 0 : IO Unit)"),
-    "40 sleep": (TRUE, "sleep 600000\nomega"),
-    "41 write": (TRUE, 'omega\n\n#eval IO.FS.writeFile "written.txt" "x"'),
-    "41 include_str": (TRUE, 'have h := include_str "/etc/passwd"\nomega'),
-    "43 maxRecDepth": (FALSE, "set_option maxRecDepth 1000000 in decide"),
-    "43 maxHeartbeats": (FALSE, "set_option maxHeartbeats 0 in omega"),
-    "44 parentheses": (FALSE, "exact " + "(" * 3000 + "rfl" + ")" * 3000),
-    "46 huge power": ("theorem t : 2 ^ (2 ^ 30) % 7 = 1", "decide"),
-    "46 huge literal": (FALSE, "exact absurd (rfl : 1" + "0" * 4000 + " = 2) (by decide)"),
-    "let rec": (FALSE, "let rec f (n : Nat) : n = n := rfl\nexact f"),
-    "quotation": (FALSE, "exact (`(1) : Nat)"),
-    "unsafe": (FALSE, "exact unsafe (unsafeCast ())"),
-    "dbg_trace": (FALSE, 'exact dbg_trace "x"; rfl'),
-    "too long": (TRUE, "omega --" + "x" * 9000),
-    "bidi": (TRUE, "omega \u202e"),
-    "wrong": (FALSE, "rfl"),
-    "unfinished": (TRUE, "skip"),
-    "empty": (TRUE, ""),
-    "unknown name": (TRUE, "exact Nat.no_such_lemma x y"),
-    "bad indentation": (TRUE, "constructor\n    · omega\n  · omega"),
-    "local instance": (FALSE, "letI : HAdd Nat Nat Nat := ⟨fun _ _ => 5⟩\nrfl"),
-    "weaker": (FALSE, "exact (rfl : (2 : Nat) + 2 = 4)"),
-    "metavariable left": ("theorem t : ∃ n : Nat, n = 3", "refine ⟨?_, ?_⟩"),
-    "unreachable code": (FALSE, "unreachable!"),
-}
-
-
-UNREADABLE = {"44 parentheses", "too long", "46 huge literal", "bidi"}
-"""What the text gate alone keeps from Lean: sizes that crash a parser, and what only a reader could overlook."""
-
-
-@pytest.mark.parametrize("cheat", CHEATS)
-def test_a_cheat_is_refused_and_the_next_proof_is_judged_right(lean: Lean, cheat: str) -> None:
-    statement, proof = CHEATS[cheat]
-    verdict = judge(lean, statement, proof)
-    assert not verdict.proved, verdict
-    assert verdict.reason not in NOT_OF_THE_PROOF, verdict
-    assert judge(lean, TRUE, f"{HONEST} -- after {cheat}").proved
-
-
-@pytest.mark.parametrize("cheat", CHEATS.keys() - UNREADABLE)
-def test_lean_refuses_the_cheat_without_the_text_gate(lean: Lean, cheat: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "refusal", Mock(return_value=None))
-    statement, proof = CHEATS[cheat]
-    verdict = judge(lean, statement, f"{proof}\n")
-    assert not verdict.proved, verdict
-    assert verdict.reason not in NOT_OF_THE_PROOF, verdict
+    assert (verdict.verdict, verdict.reason) == ("accepted", ""), verdict
 
 
 @pytest.mark.parametrize("proof", HONEST_PROOFS)
@@ -175,7 +83,7 @@ def test_no_honest_proof_proves_what_is_false(lean: Lean, proof: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preamble", "statement", "reason"),
+    ("context", "statement", "reason"),
     [
         ("", "theorem t (x : Natt) : x = x", "statement"),
         ("", "theorem t (x : Nat) : x = y", "statement"),
@@ -184,36 +92,86 @@ def test_no_honest_proof_proves_what_is_false(lean: Lean, proof: str) -> None:
         ("", "theorem t : 1 = 1 := rfl theorem u : 1 = 1", "statement"),
         ("", "def t : Nat", "statement"),
         ("", "example : 1 = 1", "statement"),
-        ("theorem t : True := trivial", "theorem t : 1 = 1", "statement"),
-        ("def f : Nat := g", "theorem t : 1 = 1", "preamble"),
-        ("theorem f : 1 = 2 := sorry", "theorem t : 1 = 1", "preamble"),
-        ("theorem f : 1 = 2 := sorry\ndef g := 1", "theorem t : 1 = 1", "preamble"),
-        ("def", "theorem t : 1 = 1", "preamble"),
-        ("#eval (", "theorem t : 1 = 1", "preamble"),
+        ("theorem t : True := trivial", "theorem t : 1 = 1", "name"),
+        ("def f : Nat := g", "theorem t : 1 = 1", "context"),
+        ("theorem f : 1 = 2 := sorry", "theorem t : 1 = 1", "context"),
+        ("theorem f : 1 = 2 := sorry\ndef g := 1", "theorem t : 1 = 1", "context"),
+        ("def", "theorem t : 1 = 1", "context"),
+        ("#eval (", "theorem t : 1 = 1", "context"),
     ],
 )
-def test_a_bad_job_is_told_from_a_bad_proof(lean: Lean, preamble: str, statement: str, reason: str) -> None:
-    assert judge(lean, statement, "rfl", preamble).reason == reason
+def test_a_bad_job_is_told_from_a_bad_proof(lean: Lean, context: str, statement: str, reason: str) -> None:
+    assert judge(lean, statement, "rfl", context).reason == reason
 
 
 @pytest.mark.parametrize(
-    ("preamble", "statement", "proof"),
+    ("context", "statement", "proof"),
     [
         ("open Or", "theorem t (p q : Prop) (h : q) : p ∨ q", "exact inr h"),
         ("namespace Zoo", "theorem t (n : Nat) : n = n", "rfl"),
         ("variable (n : Nat)", "theorem t : n = n", "rfl"),
-        ("axiom zoo (p : Prop) : p ∨ p → p", "theorem t (p : Prop) (h : p ∨ p) : p", "exact zoo p h"),
         ("theorem half (n : Nat) : n / 2 ≤ n := by omega", "theorem t : 7 / 2 ≤ 7", "exact half 7"),
     ],
 )
-def test_a_preamble_holds_for_statement_and_proof(lean: Lean, preamble: str, statement: str, proof: str) -> None:
-    verdict = judge(lean, statement, proof, preamble)
+def test_a_context_holds_for_statement_and_proof(lean: Lean, context: str, statement: str, proof: str) -> None:
+    verdict = judge(lean, statement, proof, context)
     assert verdict.proved, verdict
+
+
+def test_an_axiom_of_the_context_is_rested_on_only_where_the_job_allows_it(lean: Lean) -> None:
+    context = "axiom zoo (p : Prop) : p ∨ p → p\ntheorem keeper (p : Prop) (h : p ∨ p) : p := zoo p h"
+    job = LeanJob(context, "theorem t (p : Prop) (h : p ∨ p) : p", "keeper p h")
+    verdict = next(lean.check([job]))
+    assert (verdict.verdict, verdict.reason) == ("rejected", "axiom")
+    assert "zoo" in verdict.message
+    verdict = next(lean.check([dataclasses.replace(job, axioms=("zoo",))]))
+    assert (verdict.verdict, verdict.axioms) == ("accepted", ("zoo",))
+
+
+def test_axioms_that_a_proof_names_are_told(lean: Lean) -> None:
+    found = judge(lean, "theorem t (p q : Prop) (h : p ↔ q) : p = q", "exact propext h")
+    assert found.axioms == ("propext",)
+
+
+def test_a_track_leaves_tactics_out(lean: Lean) -> None:
+    job = LeanJob("", TRUE, "by omega -- on a track", without=("omega", "simp"))
+    assert [(found.verdict, found.reason) for found in lean.check([job])] == [("rejected", "tactic")]
+    allowed = dataclasses.replace(job, proof="by rw [Nat.add_comm] -- simp, omega")
+    assert next(lean.check([allowed])).proved
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("by\n  have : Nat := 7\n  omega", "by exact absurd this (by decide)"),
+        ("by\n  letI : Add Nat := ⟨fun _ _ => 7⟩\n  exact Nat.add_comm x y", "by rfl"),
+        ("by\n  open Nat in exact Nat.add_comm x y", "add_comm x y"),
+        ("match x with | 0 => Nat.add_comm _ _ | _ + 1 => Nat.add_comm _ _", "by exact t.match_1"),
+    ],
+)
+def test_nothing_of_a_proof_is_seen_by_the_next(lean: Lean, first: str, second: str) -> None:
+    assert next(lean.check([LeanJob("", TRUE, first)])).proved
+    assert not next(lean.check([LeanJob("", TRUE, second)])).proved
+    assert next(lean.check([LeanJob("", TRUE, f"{first} -- again")])).proved
+
+
+def test_a_name_that_is_taken_is_changed_where_it_is_a_label(lean: Lean) -> None:
+    job = LeanJob("", "theorem «Nat».«add_comm» (a b : Nat) : a + b = b + a", "by omega", "Nat.add_comm")
+    assert next(lean.check([job])).reason == "name"
+    assert next(lean.check([dataclasses.replace(job, renamable=True)])).proved
+
+
+def test_a_letter_is_a_variable_where_the_job_says_so(lean: Lean) -> None:
+    job = LeanJob("", "theorem t (xs : List α) : xs ++ [] = xs", "by simp")
+    assert next(lean.check([job])).reason == "statement"
+    assert next(lean.check([dataclasses.replace(job, auto_implicit=True)])).proved
+    misspelt = LeanJob("", "theorem t (x : Natt) : x = x", "rfl", auto_implicit=True)
+    assert next(lean.check([misspelt])).reason == "statement"
 
 
 def test_verdicts_come_in_order_and_say_how_long_and_which_lean(lean: Lean) -> None:
     numbers = [3, 1, 4, 1, 5, 9, 2, 6]
-    jobs = [LeanJob("", f"theorem t : {number} < 5", "decide -- in order") for number in numbers]
+    jobs = [LeanJob("", f"theorem t : {number} < 5", "by decide -- in order") for number in numbers]
     found = list(lean.check(jobs))
     assert [verdict.proved for verdict in found] == [number < 5 for number in numbers]
     assert all(verdict.ms > 0 and verdict.lean == lean.version != "" for verdict in found)
@@ -221,26 +179,26 @@ def test_verdicts_come_in_order_and_say_how_long_and_which_lean(lean: Lean) -> N
 
 
 def test_a_long_error_is_cut(lean: Lean) -> None:
-    assert len(judge(lean, f'theorem t : "{"a" * 3000}" = "b"', "skip").detail) == 2000
+    assert len(judge(lean, f'theorem t : "{"a" * 3000}" = "b"', "skip").message) == 2000
 
 
 def test_a_runaway_ends_by_its_limit(lean: Lean) -> None:
     verdict = judge(lean, BLOWUP, "decide")
-    assert verdict.reason == "error"
-    assert "heartbeats" in verdict.detail
+    assert (verdict.verdict, verdict.reason) == ("timeout", "heartbeats")
+    assert "heartbeats" in verdict.message
 
 
 def test_a_hanging_proof_is_a_timeout(lean: Lean, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lean, "timeout_s", 1.0)
-    verdict = next(lean.check([LeanJob("", BLOWUP, "decide", max_heartbeats=1_000_000)]))
-    assert (verdict.proved, verdict.reason) == (False, "timeout")
+    verdict = next(lean.check([LeanJob("", BLOWUP, "by decide", max_heartbeats=1_000_000)]))
+    assert (verdict.verdict, verdict.reason) == ("timeout", "time")
     monkeypatch.undo()
     assert judge(lean, TRUE, f"{HONEST} -- after a timeout").proved
 
 
 def test_a_proof_that_eats_all_memory_is_a_crash(lean: Lean) -> None:
     verdict = judge(lean, "theorem t : (List.replicate 100000000 0).length = 100000000", "simp")
-    assert (verdict.proved, verdict.reason) == (False, "crash")
+    assert (verdict.verdict, verdict.reason) == ("crashed", "memory")
     assert judge(lean, TRUE, f"{HONEST} -- after a crash").proved
 
 
@@ -253,7 +211,7 @@ def test_even_running_code_reaches_nothing_of_the_host(lean: Lean, tmp_path: Pat
         f'discard (System.FilePath.readDir "{tmp_path}")',
         'discard (IO.Process.output { cmd := "id" })',
     ):
-        assert judge(lean, "theorem t : True", "trivial", f"#eval ({action} : IO Unit)").reason == "preamble", action
+        assert judge(lean, "theorem t : True", "trivial", f"#eval ({action} : IO Unit)").reason == "context", action
     judge(lean, "theorem t : True", "trivial", f'#eval (IO.FS.createDirAll "{tmp_path / "folder"}" : IO Unit)')
     assert not list(tmp_path.iterdir())
 
@@ -262,7 +220,7 @@ def test_a_forged_verdict_on_standard_output_is_a_crash(lean: Lean) -> None:
     forged = '"{\\"nonce\\": \\"00\\", \\"reason\\": \\"ok\\", \\"detail\\": \\"\\", \\"ms\\": 1}"'
     spoof = f'#eval show IO Unit from do (← IO.FS.Handle.mk "/dev/stdout" .write).putStrLn {forged}'
     verdict = judge(lean, FALSE, "rfl", spoof)
-    assert (verdict.proved, verdict.reason) == (False, "crash")
+    assert (verdict.verdict, verdict.reason) == ("crashed", "output")
     assert judge(lean, TRUE, f"{HONEST} -- after a forged verdict").proved
 
 
@@ -271,7 +229,7 @@ def test_a_forged_verdict_on_standard_output_is_a_crash(lean: Lean) -> None:
 def test_no_process_outlives_a_killed_parent() -> None:
     source = (
         "import time\nfrom speciate.niches.lean.engine import Lean\n"
-        "lean = Lean(); lean.start(); print(lean._worker.pid, flush=True); time.sleep(600)"
+        "lean = Lean(); lean.start(); print(lean.judge._worker.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -296,7 +254,7 @@ def test_a_native_lean_runs_the_checker_from_its_text(tmp_path: Path, monkeypatc
         '#!/bin/sh\n[ "$2" = --run ] || exit 1\n'
         f"export LEAN_WASM='{environment['LEAN_WASM']}' LEAN_PATH='{environment['LEAN_PATH']}'\n"
         'export LEAN_FILES="{\\"/checker.lean\\": \\"$3\\"}"\n'
-        f"exec '{embedded.node}' --liftoff-only '{embedded.made / 'lean.js'}' \"$1\" --run /checker.lean\n"
+        f"exec '{embedded.node}' '{embedded.made / 'lean.js'}' \"$1\" --run /checker.lean\n"
     )
     stand_in.chmod(0o755)
     monkeypatch.delenv(native.CHOICE)

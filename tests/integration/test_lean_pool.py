@@ -7,12 +7,13 @@ from unittest.mock import Mock
 import pytest
 
 from speciate import hardware
-from speciate.niches.lean.engine import Lean, LeanJob
+from speciate.niches.lean.engine import Lean
 from speciate.niches.lean.pool import ENOUGH_JOBS, LeanPool, processes
+from speciate.niches.lean.verdict import LeanJob, by
 
 pytestmark = pytest.mark.lean
 
-ENDLESS = LeanJob("", "theorem t : ∀ a b c : Fin 40, a + b + c = c + b + a", "decide", max_heartbeats=1_000_000)
+ENDLESS = LeanJob("", "theorem t : ∀ a b c : Fin 40, a + b + c = c + b + a", "by decide", max_heartbeats=1_000_000)
 
 
 def jobs(salt: str, count: int) -> list[LeanJob]:
@@ -22,7 +23,9 @@ def jobs(salt: str, count: int) -> list[LeanJob]:
         preamble = "" if number % 7 else f"def f{number} : Nat := {number}"
         statement = f"theorem t : {number} ≤ {number if preamble == '' else f'f{number}'}"
         wrong = number % 3 == 0
-        made.append(LeanJob(preamble, statement, f"{'exact rfl.symm.lt' if wrong else 'decide'} -- {salt} {number}"))
+        made.append(
+            LeanJob(preamble, statement, by(f"{'exact rfl.symm.lt' if wrong else 'decide'} -- {salt} {number}"))
+        )
     return made
 
 
@@ -32,18 +35,18 @@ def test_many_processes_say_what_one_says_in_the_same_order(lean: Lean) -> None:
     asked.insert(31, LeanJob(spoof, "theorem t : 1 = 2", "rfl"))
     with LeanPool(2) as pool:
         found = list(pool.check(asked))
-        assert all(engine.version for engine in pool.engines)
+        assert all(engine.is_running for engine in pool.engines)
     alone = list(lean.check(jobs("alone", 2 * ENOUGH_JOBS)))
-    assert found.pop(31).reason == "crash"
+    assert found.pop(31).verdict == "crashed"
     assert [verdict.reason for verdict in found] == [verdict.reason for verdict in alone]
-    assert {verdict.reason for verdict in found} == {"ok", "error"}
+    assert {verdict.verdict for verdict in found} == {"accepted", "rejected"}
 
 
 @pytest.mark.usefixtures("lean_home")
 def test_little_work_starts_one_process() -> None:
     with LeanPool(3) as pool:
-        assert [verdict.reason for verdict in pool.check(jobs("little", 4))] == ["error", "ok", "ok", "error"]
-        assert [bool(engine.version) for engine in pool.engines] == [True, False, False]
+        assert [verdict.proved for verdict in pool.check(jobs("little", 4))] == [False, True, True, False]
+        assert [engine.is_running for engine in pool.engines] == [True, False, False]
 
 
 @pytest.mark.usefixtures("lean_home")
@@ -51,7 +54,7 @@ def test_little_work_starts_one_process() -> None:
 def test_an_endless_proof_does_not_hold_up_who_leaves(leave: str, wait_s: float) -> None:
     with LeanPool(2) as pool:
         answers = pool.check([*jobs(f"{leave} {wait_s}", ENOUGH_JOBS), *[ENDLESS] * 20])
-        assert next(answers).reason == "error"
+        assert next(answers).verdict == "rejected"
         time.sleep(wait_s)
         started = time.monotonic()
         if leave == "the answers":
@@ -83,5 +86,5 @@ def test_a_machine_has_room_for_some_processes(monkeypatch: pytest.MonkeyPatch) 
 def test_the_notes_of_all_are_told_once() -> None:
     pool = LeanPool(2)
     for engine in pool.engines:
-        engine.notes.append("the native Lean does not run the checker")
+        engine.judge.notes.append("the native Lean does not run the checker")
     assert pool.notes == ["the native Lean does not run the checker"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from speciate.niches.lean.cache import StoredVerdict, VerdictCache, key
+from speciate.niches.lean.cache import VerdictCache, key
 
-PROVED = StoredVerdict("ok", "", 12.5, "4.28.0")
+PROVED = {"answer": {"proved": True, "reason": "", "ms": 12.5}, "lean": "4.28.0"}
 NAME = key("lean", "preamble", "statement", "proof")
 
 
@@ -16,7 +16,7 @@ def test_what_is_kept_is_found_by_another(tmp_path: Path) -> None:
     one, other = VerdictCache(path), VerdictCache(path)
     one.keep(NAME, PROVED)
     assert other.find(NAME) == PROVED
-    other.keep(NAME, StoredVerdict("error", "another", 1.0, "4.28.0"))
+    other.keep(NAME, {"answer": {"proved": False, "reason": "error"}, "lean": "4.28.0"})
     assert one.find(NAME) == PROVED
     assert one.find(key("lean")) is None
     one.close()

@@ -9,8 +9,10 @@ from unittest.mock import Mock
 import pytest
 
 from speciate.errors import LeanUnavailable, VerifierError
-from speciate.niches.lean import engine, native, setup
-from speciate.niches.lean.engine import Lean, LeanJob
+from speciate.niches.lean import native, process, setup
+from speciate.niches.lean.engine import Lean
+from speciate.niches.lean.process import LocalJudge
+from speciate.niches.lean.verdict import LeanJob
 from speciate.niches.lean.worker import WorkerDied, WorkerTooSlow
 
 JOB = LeanJob("", "theorem t : 1 = 1", "rfl")
@@ -21,6 +23,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
+        self.credulous: set[str] = set()
         self.says: dict[str, Any] = {}
         self.started: list[str] = []
         self.asked: list[str] = []
@@ -43,17 +46,22 @@ class ActingWorker:
         assert timeout_s > 0
         if self.name in self.stage.broken:
             self.close()
-            raise WorkerDied("it ended: unknown option")
+            raise WorkerDied("process", "it ended: unknown option")
         self.version = f"of {self.name}"
 
     def ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         assert timeout_s > 0
+        if request["proof"] == "Nat.add_comm x y":
+            right = request["statement"].endswith("y + x") or self.name in self.stage.credulous
+            return {"proved": right, "reason": "" if right else "error", "detail": "no", "axioms": [], "ms": 1.0}
         self.stage.asked.append(request["proof"])
-        said = self.stage.says.get(request["proof"], "ok")
+        said = self.stage.says.get(request["proof"], "")
+        if isinstance(said, list):
+            said = said.pop(0) if said else ""
         if isinstance(said, Exception):
             self.close()
             raise said
-        return {"reason": said, "detail": "" if said == "ok" else "no", "ms": 1.0}
+        return {"proved": said == "", "reason": said, "detail": "no" if said else "", "axioms": [], "ms": 1.0}
 
     def resident_bytes(self) -> int:
         return 0
@@ -69,7 +77,7 @@ def stage(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.delenv(native.CHOICE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(engine, "Worker", ActingWorker)
+    monkeypatch.setattr(process, "Worker", ActingWorker)
     embedded = setup.EmbeddedLean(Path("node"), tmp_path, tmp_path)
     monkeypatch.setattr(setup, "ensure_embedded", Mock(return_value=embedded))
     monkeypatch.setattr(ActingWorker, "stage", Stage())
@@ -146,24 +154,56 @@ def test_behind_elan_is_the_toolchains_own_lean(stage: Stage, tmp_path: Path) ->
     assert list(found.environment()) == ["PATH"]
 
 
+def test_a_lean_that_accepts_what_is_false_is_not_used(stage: Stage, tmp_path: Path) -> None:
+    install(tmp_path / "bin")
+    stage.credulous.add("lean")
+    with Lean() as lean:
+        assert next(lean.check([JOB])).engine == "embedded"
+    assert "misjudges" in lean.notes[0]
+    stage.credulous.add("node")
+    with pytest.raises(VerifierError, match="misjudges"), Lean() as lean:
+        lean.wait_ready()
+
+
 def test_a_crash_and_a_timeout_are_verdicts_and_the_next_job_is_judged(stage: Stage) -> None:
-    stage.says = {"a": WorkerDied("it ended (status -9)"), "b": WorkerTooSlow(), "c": "error"}
+    stage.says = {"a": WorkerDied("memory", "it took 9 GB"), "b": WorkerTooSlow(), "c": "error"}
     with Lean(timeout_s=3) as lean:
         found = list(lean.check(LeanJob("", "theorem t : 1 = 1", proof) for proof in "abcd"))
-    assert [verdict.reason for verdict in found] == ["crash", "timeout", "error", "ok"]
+    assert [verdict.verdict for verdict in found] == ["crashed", "timeout", "rejected", "accepted"]
+    assert [verdict.reason for verdict in found] == ["memory", "time", "error", ""]
     assert [verdict.proved for verdict in found] == [False, False, False, True]
-    assert "status -9" in found[0].detail
-    assert "3 s" in found[1].detail
-    assert stage.started == ["node"] * 3
+    assert "9 GB" in found[0].message
+    assert "3 s" in found[1].message
+    assert stage.asked == ["a", "a", "b", "c", "d"]
+    assert stage.started == ["node"] * 4
+
+
+def test_a_proof_whose_process_dies_is_asked_once_more_and_one_that_was_killed_some_times(stage: Stage) -> None:
+    killed = WorkerDied("process", "it ended (status -9)", killed=True)
+    stage.says = {"a": [WorkerDied("process", "it ended")], "b": [killed] * 4, "c": [killed] * 9}
+    with Lean() as lean:
+        found = list(lean.check(LeanJob("", "theorem t : 1 = 1", proof) for proof in "abc"))
+    assert [verdict.verdict for verdict in found] == ["accepted", "accepted", "crashed"]
+    assert "6 times in a row" in found[2].message
 
 
 def test_what_was_judged_once_is_not_asked_again_but_a_crash_is(stage: Stage) -> None:
-    stage.says = {"a": WorkerDied("it ended"), "b": WorkerTooSlow(), "c": "error"}
+    stage.says = {"a": WorkerDied("process", "it ended"), "b": WorkerTooSlow(), "c": "error"}
     jobs = [LeanJob("", "theorem t : 1 = 1", proof) for proof in "abcd"]
     for _ in range(2):
         with Lean() as lean:
-            assert [verdict.reason for verdict in lean.check(jobs)] == ["crash", "timeout", "error", "ok"]
-    assert stage.asked == ["a", "b", "c", "d", "a", "b"]
+            assert [verdict.reason for verdict in lean.check(jobs)] == ["process", "time", "error", ""]
+    assert stage.asked == ["a", "a", "b", "c", "d", "a", "a", "b"]
+
+
+@pytest.mark.parametrize("answer", ["no such reason", "process"])
+def test_an_answer_that_no_judge_gives_is_a_crash(stage: Stage, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    assert not stage.started
+    given = {"no such reason": {"proved": False, "reason": "xyz", "detail": "", "axioms": [], "ms": 1}, "process": {}}
+    monkeypatch.setattr(LocalJudge, "ask", Mock(return_value=given[answer]))
+    with Lean() as lean:
+        verdict = next(lean.check([JOB]))
+    assert (verdict.verdict, verdict.reason) == ("crashed", "output")
 
 
 def test_another_limit_is_another_judgement(stage: Stage) -> None:
@@ -175,13 +215,16 @@ def test_another_limit_is_another_judgement(stage: Stage) -> None:
 def test_a_proof_that_the_gate_refuses_is_not_shown_to_lean(stage: Stage) -> None:
     with Lean() as lean:
         verdict = next(lean.check([LeanJob("", JOB.statement, "sorry")]))
-    assert (verdict.proved, verdict.reason, verdict.detail) == (False, "forbidden", "sorry")
+    assert (verdict.verdict, verdict.reason) == ("rejected", "sorry")
+    assert verdict.message == "the proof leaves something unproved: sorry"
     assert not stage.asked
 
 
 def test_a_dead_process_is_replaced_before_the_next_job(stage: Stage) -> None:
     with Lean() as lean:
         next(lean.check([JOB]))
-        lean._worker.close()  # type: ignore[union-attr]
+        judge = lean.judge
+        assert isinstance(judge, LocalJudge)
+        judge._worker.close()  # type: ignore[union-attr]
         assert next(lean.check([LeanJob("", JOB.statement, "trivial")])).proved
     assert len(stage.started) == 2

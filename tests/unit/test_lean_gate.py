@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speciate.niches.lean import setup
-from speciate.niches.lean.gate import FORBIDDEN, MAX_BYTES, MAX_DIGITS, MAX_NESTING, refusal
+from speciate.niches.lean.gate import FORBIDDEN, MAX_BYTES, MAX_DIGITS, MAX_NESTING, Refusal
+from speciate.niches.lean.gate import refusal as refusal_of
+from speciate.niches.lean.verdict import REASONS, LeanJob
+
+
+def refusal(proof: str) -> Refusal | None:
+    return refusal_of(LeanJob("", "theorem t : True", proof))
+
 
 HONEST = (
     "omega",
@@ -21,6 +28,9 @@ HONEST = (
     "intro sorry' h_where\nexact h_where",
     "exact Foo.sorry",
     "exact «where»",
+    "exact .stop",
+    "exact h.1.end",
+    "exact #[1, 2]",
     "exact h.2",
     "decide",
     "exact ⟨7, rfl⟩",
@@ -39,17 +49,22 @@ def test_honest_text_passes(proof: str) -> None:
 @pytest.mark.parametrize(
     ("proof", "reason"),
     [
-        ("sorry", "forbidden"),
-        ("(sorry)", "forbidden"),
-        ("first|rfl|sorry", "forbidden"),
-        ("omega;admit", "forbidden"),
-        ("exact?", "forbidden"),
-        ("apply? using h", "forbidden"),
-        ("/- -/ native_decide -- x", "forbidden"),
-        ("set_option maxHeartbeats 0 in omega", "forbidden"),
-        ("exact h where h := rfl", "forbidden"),
-        ('exact "a" ++ s!"" ; sorry', "forbidden"),
-        ("'\"'; sorry --\"", "forbidden"),
+        ("sorry", "sorry"),
+        ("(sorry)", "sorry"),
+        ("first|rfl|sorry", "sorry"),
+        ("omega;admit", "sorry"),
+        ("exact?", "search"),
+        ("apply? using h", "search"),
+        ("/- -/ native_decide -- x", "native"),
+        ("set_option maxHeartbeats 0 in omega", "option"),
+        ("exact h where h := rfl", "declaration"),
+        ('exact "a" ++ s!"" ; sorry', "sorry"),
+        ("'\"'; sorry --\"", "sorry"),
+        ("skip\naxiom h : False", "command"),
+        ("omega\n#eval 1", "command"),
+        ("run_tac skip", "metaprogramming"),
+        ("unsafe 1", "unsafe"),
+        ("sleep 1", "effect"),
         ("exact " + "(" * (MAX_NESTING + 1), "nesting"),
         ("exact " + "⟨[" * MAX_NESTING, "nesting"),
         ("have : " + "¬" * (MAX_NESTING + 1) + "p", "nesting"),
@@ -70,6 +85,7 @@ def test_what_is_refused(proof: str, reason: str) -> None:
     found = refusal(proof)
     assert found is not None
     assert found.reason == reason
+    assert reason in REASONS
 
 
 def test_a_comment_without_end_hides_nothing_after_it() -> None:
@@ -78,8 +94,24 @@ def test_a_comment_without_end_hides_nothing_after_it() -> None:
 
 def test_the_checker_forbids_the_same_words() -> None:
     checker = setup.CHECKER.read_text(encoding="utf-8")
-    assert [word for word in FORBIDDEN - {"sorryAx"} if f'"{word}"' not in checker] == []
+    commands = {word for word, name in FORBIDDEN.items() if name == "command"}
+    only_in_commands = {"declare_syntax_cat", "elab_rules"} | commands
+    assert [word for word in FORBIDDEN.keys() - {"sorryAx"} - only_in_commands if f'"{word}"' not in checker] == []
     assert "`sorryAx" in checker
+
+
+@pytest.mark.parametrize(
+    ("job", "reason"),
+    [
+        (LeanJob("", "theorem t : \ud800", "rfl"), "statement"),
+        (LeanJob("", "theorem t : True\0", "rfl"), "statement"),
+        (LeanJob("-- \udcff", "theorem t : True", "rfl"), "context"),
+    ],
+)
+def test_a_job_that_is_no_text_is_refused(job: LeanJob, reason: str) -> None:
+    found = refusal_of(job)
+    assert found is not None
+    assert found.reason == reason
 
 
 @given(st.text(max_size=400))

@@ -110,8 +110,27 @@ def test_a_worker_that_reads_nothing_does_not_hold_us(start: Start) -> None:
 def test_too_much_memory_ends_it(start: Start) -> None:
     worker = start(READY + ANSWER + "held = bytearray(400_000_000); time.sleep(60)", max_rss_bytes=200_000_000)
     worker.wait_ready(20)
-    with pytest.raises(WorkerDied, match="memory"):
+    with pytest.raises(WorkerDied, match="memory") as died:
         worker.ask({}, 60)
+    assert (died.value.reason, died.value.killed) == ("memory", False)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "killed"),
+    [
+        ("os.kill(os.getpid(), 9)", "process", True),
+        ("os.kill(os.getpid(), 15)", "process", False),
+        ("sys.exit(1)", "process", False),
+        ("sys.exit('INTERNAL PANIC: out of memory')", "memory", False),
+        ("print('x', flush=True); time.sleep(60)", "output", False),
+    ],
+)
+def test_how_it_died_is_told(start: Start, end: str, reason: str, killed: bool) -> None:
+    worker = start(READY + ANSWER + end)
+    worker.wait_ready(20)
+    with pytest.raises(WorkerDied) as died:
+        worker.ask({}, 20)
+    assert (died.value.reason, died.value.killed) == (reason, killed)
 
 
 def test_one_that_is_never_ready(start: Start) -> None:

@@ -1,26 +1,18 @@
-"""Verdicts that were given before, in an SQLite file: a proof that was judged once costs no Lean again.
+"""Answers that a judge gave before, in an SQLite file: a proof that was judged once costs no Lean again.
 
-Keeps only what would be judged the same again: proved and rejected, never a timeout or a crash. The file is a
-convenience: where it is locked, damaged or not writable, the cache warns once and is empty from then on.
+Keeps what it is given, and is given only what would be judged the same again: never a timeout by the clock or a crash.
+The file is a convenience: where it is locked, damaged or not writable, the cache warns once and is empty from then on.
 """
 
 import contextlib
+import json
 import sqlite3
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from speciate import storage
-
-
-@dataclass(frozen=True, slots=True)
-class StoredVerdict:
-    """A verdict as it was given."""
-
-    reason: str
-    detail: str
-    ms: float
-    lean: str
 
 
 def key(*parts: str) -> bytes:
@@ -40,33 +32,28 @@ class VerdictCache:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(
-                "CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL,"
-                " ms REAL NOT NULL, lean TEXT NOT NULL) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
             )
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
 
-    def find(self, key: bytes) -> StoredVerdict | None:
-        """The verdict of this judgement, None where it was not kept."""
+    def find(self, key: bytes) -> dict[str, Any] | None:
+        """What was kept of this judgement, None where nothing was."""
         if self._database is None:
             return None
         try:
-            rows = self._database.execute("SELECT reason, detail, ms, lean FROM verdicts WHERE key = ?", (key,))
-            row = rows.fetchone()
-        except sqlite3.Error as error:
+            row = self._database.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            return json.loads(row[0]) if row else None
+        except (sqlite3.Error, ValueError) as error:
             self._give_up(error)
             return None
-        return StoredVerdict(str(row[0]), str(row[1]), float(row[2]), str(row[3])) if row else None
 
-    def keep(self, key: bytes, verdict: StoredVerdict) -> None:
-        """Remember a verdict; a judgement that is there already stays as it is."""
+    def keep(self, key: bytes, answer: Mapping[str, Any]) -> None:
+        """Remember an answer; a judgement that is there already stays as it is."""
         if self._database is None:
             return
         try:
-            self._database.execute(
-                "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?)",
-                (key, verdict.reason, verdict.detail, verdict.ms, verdict.lean),
-            )
+            self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
         except sqlite3.Error as error:
             self._give_up(error)
 

@@ -1,85 +1,79 @@
 """Lean as a judge of proofs: jobs in, verdicts out, in order, whatever a proof does to the process.
 
-Starts, restarts and stops the worker and decides what a failure means for the job. What a right proof is, is decided in
-`checker.lean`; nothing here looks into a proof.
+Decides what a failure means for the job, and remembers verdicts. What a right proof is, is decided in `checker.lean`,
+which all engines run; nothing here looks into a proof.
 """
 
-import atexit
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from speciate import storage
-from speciate.errors import VerifierError
-from speciate.niches.lean import gate, native, package, setup
-from speciate.niches.lean.cache import StoredVerdict, VerdictCache, key
-from speciate.niches.lean.worker import Worker, WorkerDied, WorkerTooSlow
+from speciate.niches.lean import gate
+from speciate.niches.lean.cache import VerdictCache, key
+from speciate.niches.lean.package import Progress
+from speciate.niches.lean.process import LocalJudge
+from speciate.niches.lean.verdict import LONGEST_MESSAGE, LeanJob, LeanVerdict, explained, judged, renamed
+from speciate.niches.lean.worker import WorkerDied, WorkerTooSlow
 
 MAX_HEARTBEATS = 4_000
-_START_TIMEOUT_S = 300.0
-_START_ATTEMPTS = 3
-_TIRED = 0.75
-_LONGEST_DETAIL = 2000
+MAX_RSS_BYTES = 3_000_000_000
+_TRIES = 2
+_TRIES_WHERE_KILLED = 6
 
 
-@dataclass(frozen=True, slots=True)
-class LeanJob:
-    """One proof to check. Preamble and statement are trusted, the proof is not."""
+class Judge(Protocol):
+    """Runs `checker.lean` somewhere: in a process here, in a project's REPL, on a server."""
 
-    preamble: str
-    """Definitions that the statement and the proof may use; commands, checked once for jobs in a row."""
-    statement: str
-    """`theorem t (x : Nat) : ...`, without `:=`."""
-    proof: str
-    """A block of tactics, without `by`."""
-    name: str = "t"
-    max_heartbeats: int | None = None
-    """As Lean's option `maxHeartbeats`; the default stops a runaway after a few seconds."""
+    @property
+    def engine(self) -> str: ...
+    @property
+    def version(self) -> str:
+        """Version of Lean; empty before the first answer."""
+        ...
 
+    @property
+    def identity(self) -> str:
+        """Names all that a verdict depends on, beside the job."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class LeanVerdict:
-    """What Lean says of one job."""
+    @property
+    def notes(self) -> list[str]:
+        """What its user should know."""
+        ...
 
-    proved: bool
-    reason: str
-    """`ok`, or why not.
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and lives."""
+        ...
 
-    Of the proof: `size`, `characters`, `nesting`, `literal` (refused unread), `parse`, `forbidden`, `error`, `sorry`,
-    `type`, `axiom`, `kernel`. Of the process: `timeout`, `crash`. Of the job itself: `preamble`, `statement`.
-    """
-    detail: str
-    """The first error message, or the forbidden word."""
-    ms: float
-    """Time that Lean took, when it judged."""
-    lean: str
-    """Version of Lean; empty where no Lean was needed."""
+    def start(self) -> None:
+        """Begin to get ready, and return at once."""
+        ...
+
+    def wait_ready(self) -> None: ...
+
+    def ask(self, request: Mapping[str, Any], timeout_s: float) -> Mapping[str, Any]:
+        """The checker's answer. Raises WorkerDied or WorkerTooSlow, and can be asked again."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Lean:
-    """A Lean process that checks proofs, used as a context manager; not for several threads at once.
-
-    `engine` is `native` or `embedded`; `notes` says why, where a native Lean was passed over.
-    """
+    """A judge with a memory, used as a context manager; not for several threads at once, `known` aside."""
 
     def __init__(
         self,
         timeout_s: float = 20.0,
-        max_rss_bytes: int = 4_500_000_000,
-        progress: package.Progress | None = None,
+        max_rss_bytes: int = MAX_RSS_BYTES,
+        progress: Progress | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self.timeout_s = timeout_s
-        self.max_rss_bytes = max_rss_bytes
-        self.progress = progress
-        self.engine = ""
-        self.version = ""
-        self.notes: list[str] = []
-        self._lean: native.NativeLean | setup.EmbeddedLean | None = None
-        self._worker: Worker | None = None
+        self.judge: Judge = judge or LocalJudge(max_rss_bytes, progress)
         self._cache: VerdictCache | None = None
-        self._identity = ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -90,104 +84,106 @@ class Lean:
     ) -> None:
         self.close()
 
+    @property
+    def engine(self) -> str:
+        """Which engine judges."""
+        return self.judge.engine
+
+    @property
+    def version(self) -> str:
+        """Version of the Lean that judges, once it is ready."""
+        return self.judge.version
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the judge was started, and lives."""
+        return self.judge.is_running
+
+    @property
+    def notes(self) -> list[str]:
+        """Why a native Lean was passed over, where it was."""
+        return self.judge.notes
+
     def start(self) -> None:
-        """Start the process and return at once: `wait_ready`, or the first check, waits for it.
+        """Start and return at once: `wait_ready`, or the first check, waits.
 
         Raises LeanUnavailable where there is no Lean and none can be set up.
         """
-        if self._worker is not None:
-            if self._worker.alive:
-                return
-            self._worker.close()
-        if self._lean is None:
-            self._choose(native.chosen_native() or setup.ensure_embedded(self.progress))
-        assert self._lean is not None
-        self._worker = Worker(self._lean.command(), self._lean.environment(), self.max_rss_bytes)
-        atexit.register(self.close)
+        self.judge.start()
 
     def wait_ready(self) -> None:
         """Wait until proofs can be checked. Raises VerifierError where Lean does not come up."""
-        self._ready()
+        self.judge.wait_ready()
 
     def check(self, jobs: Iterable[LeanJob]) -> Iterator[LeanVerdict]:
         """One verdict for each job, in order, as they come. A bad, endless or hostile proof is a verdict, no error."""
-        return map(self._verdict, jobs)
+        return (self.known(job) or self.judged(job) for job in jobs)
+
+    def known(self, job: LeanJob) -> LeanVerdict | None:
+        """The verdict that needs no Lean: the text is refused, or was judged before."""
+        if refusal := gate.refusal(job):
+            message = explained(refusal.reason, refusal.detail)
+            return LeanVerdict("rejected", refusal.reason, message, 0.0, (), self.engine, self.version)
+        answer = self._memory().find(self._key(job))
+        return judged(answer["answer"], answer["engine"], answer["lean"]) if answer else None
+
+    def judged(self, job: LeanJob) -> LeanVerdict:
+        """The verdict of Lean, which is asked now."""
+        verdict = self._asked(job, job)
+        if verdict.reason == "name" and job.renamable:
+            verdict = self._asked(renamed(job), job)
+        return verdict
+
+    def _asked(self, job: LeanJob, kept_as: LeanJob) -> LeanVerdict:
+        request: dict[str, Any] = {
+            "context": job.context,
+            "statement": job.statement,
+            "name": job.name.split("."),
+            "proof": job.proof,
+            "heartbeats": job.max_heartbeats or MAX_HEARTBEATS,
+            "without": job.without,
+            "axioms": job.axioms,
+            "implicit": int(job.auto_implicit),
+        }
+        started = time.monotonic()
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                answer = self.judge.ask(request, self.timeout_s)
+                verdict = judged(answer, self.engine, self.version)
+            except WorkerTooSlow:
+                message = f"no answer after {self.timeout_s:g} s"
+                return self._failed("timeout", "time", message, 1000 * self.timeout_s)
+            except WorkerDied as error:
+                if tries < (_TRIES_WHERE_KILLED if error.killed else _TRIES):
+                    continue
+                message = f"{error}, {tries} times in a row"
+                return self._failed("crashed", error.reason, message, 1000 * (time.monotonic() - started))
+            except (KeyError, TypeError, ValueError) as error:
+                self.judge.close()
+                return self._failed("crashed", "output", f"the judge's answer cannot be read: {error}", 0.0)
+            if verdict.reason != "name":
+                found = {"answer": dict(answer), "engine": self.engine, "lean": self.version}
+                self._memory().keep(self._key(kept_as), found)
+            return verdict
 
     def close(self) -> None:
         """Kill the process; a later check would start another."""
-        atexit.unregister(self.close)
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        self.judge.close()
         if self._cache is not None:
             self._cache.close()
             self._cache = None
 
-    def _choose(self, lean: native.NativeLean | setup.EmbeddedLean) -> None:
-        self._lean = lean
-        self.engine = "native" if isinstance(lean, native.NativeLean) else "embedded"
-        build = package.INTEGRITY if isinstance(lean, setup.EmbeddedLean) else native.stamp(lean)
-        self._identity = f"{build} {storage.digest_file(setup.CHECKER)}"
+    def _failed(self, outcome: Any, reason: str, message: str, ms: float) -> LeanVerdict:
+        return LeanVerdict(outcome, reason, message[:LONGEST_MESSAGE], ms, (), self.engine, self.version)
 
-    def _ready(self) -> Worker:
-        failures: list[str] = []
-        while len(failures) < _START_ATTEMPTS:
-            self.start()
-            assert self._worker is not None
-            try:
-                self._worker.wait_ready(_START_TIMEOUT_S)
-            except WorkerDied as error:
-                failures.append(str(error))
-            except WorkerTooSlow:
-                failures.append(f"it was not ready after {_START_TIMEOUT_S:.0f} s")
-            else:
-                self.version = self._worker.version
-                return self._worker
-            self._worker = None
-            if self.engine == "native" and not native.is_forced():
-                self.notes.append(f"the native Lean does not run the checker, the embedded one does: {failures.pop()}")
-                self._choose(setup.ensure_embedded(self.progress))
-        raise VerifierError(f"Lean did not start, {_START_ATTEMPTS} times in a row: {failures[-1]}")
-
-    def _verdict(self, job: LeanJob) -> LeanVerdict:
-        if refusal := gate.refusal(job.proof):
-            return LeanVerdict(False, refusal.reason, refusal.detail, 0.0, "")
-        heartbeats = job.max_heartbeats or MAX_HEARTBEATS
-        if self._lean is None:
-            self.start()
+    def _memory(self) -> VerdictCache:
         if self._cache is None:
             self._cache = VerdictCache(storage.home() / "cache" / "lean-verdicts.sqlite")
-        name = key(self._identity, job.preamble, job.statement, job.name, job.proof, str(heartbeats))
-        if known := self._cache.find(name):
-            return LeanVerdict(known.reason == "ok", known.reason, known.detail, known.ms, known.lean)
-        verdict = self._judged(job, heartbeats)
-        if verdict.reason not in ("timeout", "crash"):
-            self._cache.keep(name, StoredVerdict(verdict.reason, verdict.detail, verdict.ms, verdict.lean))
-        return verdict
+        return self._cache
 
-    def _judged(self, job: LeanJob, heartbeats: int) -> LeanVerdict:
-        request: dict[str, Any] = {
-            "preamble": job.preamble,
-            "statement": job.statement,
-            "name": job.name,
-            "proof": job.proof,
-            "heartbeats": heartbeats,
-        }
-        worker = self._ready()
-        started = time.monotonic()
-        try:
-            answer = worker.ask(request, self.timeout_s)
-            reason, detail, ms = str(answer["reason"]), str(answer["detail"])[:_LONGEST_DETAIL], float(answer["ms"])
-        except WorkerTooSlow:
-            reason, detail, ms = "timeout", f"no answer after {self.timeout_s:g} s", 1000 * self.timeout_s
-        except WorkerDied as error:
-            reason, detail, ms = "crash", str(error), 1000 * (time.monotonic() - started)
-        except BaseException:
-            worker.close()
-            raise
-        if reason in ("timeout", "crash"):
-            self._worker = None
-        elif worker.resident_bytes() > _TIRED * self.max_rss_bytes:
-            worker.close()
-            self._worker = None
-        return LeanVerdict(reason == "ok", reason, detail, ms, self.version)
+    def _key(self, job: LeanJob) -> bytes:
+        heartbeats = str(job.max_heartbeats or MAX_HEARTBEATS)
+        limits = (heartbeats, str(job.auto_implicit), *sorted(job.without), "", *sorted(job.axioms))
+        return key(self.judge.identity, job.context, job.statement, job.name, job.proof, *limits)

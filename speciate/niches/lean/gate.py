@@ -1,23 +1,35 @@
 """What a proof must look like before Lean sees it: a cheap first refusal, in Python.
 
-Stops texts that would only cost time or crash the parser, and forbidden words where they stand as words. Never the only
-guard: `checker.lean` decides again on the parsed text. Pure.
+Stops texts that would only cost time or crash the parser, and the words that Lean keeps for what no proof may do, with
+the class of each, wherever they stand as words. Never the only guard: `checker.lean` decides again on the parsed text.
+Pure.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass
 
-MAX_BYTES = 8192
+from speciate.niches.lean.verdict import LeanJob
+
+MAX_BYTES = 65_536
 MAX_NESTING = 200
 MAX_DIGITS = 20
 
-_WORDS = """
-admit bv_check bv_decide by_elab dbg_sleep dbg_trace dbg_trace_if_shared decreasing_by elab eval_suggest_tactic
-include_str macro macro_rules native_decide partial_fixpoint run_cmd run_elab run_meta run_tac set_option show_term
-sleep sorry sorryAx stop syntax termination_by trace unsafe where
-"""
-FORBIDDEN = frozenset(_WORDS.split())
+_CLASSES = {
+    "option": "set_option",
+    "sorry": "admit sorry sorryAx stop",
+    "native": "bv_check bv_decide native_decide",
+    "metaprogramming": """by_elab declare_syntax_cat elab elab_rules eval_suggest_tactic macro macro_rules run_cmd
+        run_elab run_meta run_tac simproc syntax""",
+    "declaration": "coinductive_fixpoint decreasing_by inductive_fixpoint partial_fixpoint termination_by where",
+    "unsafe": "unsafe",
+    "effect": "dbg_sleep dbg_trace dbg_trace_if_shared include_str show_term sleep trace",
+    "command": """abbrev attribute axiom class def deriving end example export import inductive infix infixl infixr
+        initialize instance mutual namespace noncomputable notation opaque postfix prefix prelude private protected
+        section structure theorem universe variable""",
+}
+FORBIDDEN = {word: name for name, words in _CLASSES.items() for word in words.split()}
+"""Keywords of Lean, none of which can be the name of anything, with the class of cheat that each is for."""
 
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _OPENING = frozenset("([{⟨⟪⟦‹")
@@ -25,7 +37,8 @@ _CLOSING = frozenset(")]}⟩⟫⟧›")
 _TOKEN = re.compile(
     r"""(?P<line>--[^\n]*) | (?P<block>/-) | (?P<raw>r(?P<hashes>\#*)".*?"(?P=hashes)) | (?P<string>"(?:\\.|[^"\\])*")
     | (?P<character>'(?:\\[^']+|[^\\'])') | (?P<quoted>«[^»\n]*») | (?P<number>[0-9][0-9A-Za-z_]*)
-    | (?P<word>[^\W\d][\w.'!?]*) | (?P<run>(?P<mark>[^\s\w])(?P=mark)*)""",
+    | (?P<directive>\#[a-z]\w*) | (?P<dotted>\.[^\W\d][\w.'!?]*) | (?P<word>[^\W\d][\w.'!?]*)
+    | (?P<run>(?P<mark>[^\s\w])(?P=mark)*)""",
     re.VERBOSE | re.DOTALL,
 )
 _BLOCK = re.compile(r"/-|-/")
@@ -36,18 +49,30 @@ class Refusal:
     """Why a proof is not shown to Lean."""
 
     reason: str
-    """`size`, `characters`, `nesting`, `literal` or `forbidden`."""
+    """One of the reasons of `verdict.REASONS`."""
     detail: str
 
 
-def refusal(proof: str) -> Refusal | None:
-    """Why this proof is refused, None where Lean may judge it."""
+def refusal(job: LeanJob) -> Refusal | None:
+    """Why this job is not shown to Lean, None where Lean may judge it."""
+    for name, text in (("statement", job.statement), ("statement", job.name), ("context", job.context)):
+        if not _is_text(text):
+            return Refusal(name, f"the {name} holds bytes that are no text")
+    proof = job.proof
+    if len(proof) > MAX_BYTES or (_is_text(proof) and len(proof.encode()) > MAX_BYTES):
+        return Refusal("size", f"the proof has more than {MAX_BYTES} bytes")
     for character in proof:
         if unicodedata.category(character) in _HIDDEN and character not in "\n\t\r":
             return Refusal("characters", f"the proof holds the invisible character U+{ord(character):04X}")
-    if (size := len(proof.encode())) > MAX_BYTES:
-        return Refusal("size", f"the proof has {size} bytes; at most {MAX_BYTES} are read")
     return _refused_token(proof)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def _refused_token(proof: str) -> Refusal | None:
@@ -61,8 +86,13 @@ def _refused_token(proof: str) -> Refusal | None:
             if sum(digit.isalnum() for digit in text) > MAX_DIGITS:
                 return Refusal("literal", f"the number {text[:30]} has more than {MAX_DIGITS} digits")
         elif match["word"]:
-            if text in FORBIDDEN or (text.endswith("?") and "." not in text):
-                return Refusal("forbidden", text)
+            if name := FORBIDDEN.get(text):
+                return Refusal(name, text)
+            if text.endswith("?") and "." not in text:
+                return Refusal("search", text)
+        elif match["directive"]:
+            if not proof.startswith("[", position):
+                return Refusal("command", text)
         elif match["run"]:
             depth += len(text) * ((text[0] in _OPENING) - (text[0] in _CLOSING))
             if max(depth, len(text)) > MAX_NESTING:

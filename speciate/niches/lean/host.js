@@ -63,11 +63,11 @@ function placeExports(exports) {
   }
 }
 
-// The end of the whole process, from any thread.
+// The end of the whole process, from any thread; not by SIGKILL, which says that somebody else ended it.
 function endWith(error) {
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(getExceptionMessage(error));
   fs.writeSync(2, `\n${words}\n`);
-  process.kill(process.pid, "SIGKILL");
+  process.kill(process.pid, "SIGTERM");
 }
 
 // A busy process whose parent was killed would never come to see the end of its input.

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from speciate.niches.base import Item, Verdict
-from speciate.niches.lean.engine import LeanJob
 from speciate.niches.lean.families import FAMILIES
 from speciate.niches.lean.pool import LeanPool
+from speciate.niches.lean.verdict import LeanJob, by
 
 
 def stream(family: str, seed: str) -> Iterator[Item]:
@@ -50,9 +50,9 @@ class LeanVerifier:
     def verify(self, items: Sequence[Item], answers: Sequence[str]) -> Iterator[Verdict]:
         """One verdict for each pair, in order."""
         jobs = [
-            LeanJob(item.payload["preamble"], item.payload["statement"], proof_in(answer))
+            LeanJob(item.payload["preamble"], item.payload["statement"], by(proof_in(answer)))
             for item, answer in zip(items, answers, strict=True)
         ]
         for found in self.lean.check(jobs):
             self.version = found.lean or self.version
-            yield Verdict(float(found.proved), found.reason, " ".join(found.detail.split())[:300], found.ms)
+            yield Verdict(float(found.proved), found.reason or "ok", " ".join(found.message.split())[:300], found.ms)

@@ -25,6 +25,7 @@ HOW = (
     "Install a native Lean (elan, the Lean toolchain manager), "
     "or run `speciate lean setup` once while there is network access."
 )
+LEAN_VERSION = "4.28.0, commit 38f3c0c45b8df6da2652faff6dcaa15afb5a6981"
 _BYTES = 121_521_184
 _LIBRARY = ("Init", "Std", "Lean")
 _OLDEST_NODE = 24

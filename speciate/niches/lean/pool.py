@@ -1,19 +1,20 @@
-"""Several Lean processes that share the work: verdicts in the order of the jobs, as if there were one.
+"""Several Lean engines that share the work: verdicts in the order of the jobs, as if there were one.
 
-Each process is an engine of its own, with its own failures; nothing here knows what a proof or a verdict is.
+Each engine has its own process and its own failures; nothing here knows what a proof is.
 """
 
 import queue
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from speciate import hardware
-from speciate.niches.lean.engine import Lean, LeanJob, LeanVerdict
+from speciate.niches.lean.engine import Lean
 from speciate.niches.lean.package import Progress
+from speciate.niches.lean.verdict import LeanJob, LeanVerdict
 
 MOST_PROCESSES = 4
 ENOUGH_JOBS = 50
@@ -34,10 +35,17 @@ def processes() -> int:
 class LeanPool:
     """Engines that check proofs side by side, used as a context manager; not for several threads at once."""
 
-    def __init__(self, size: int | None = None, progress: Progress | None = None) -> None:
-        self.engines = [Lean(progress=progress) for _ in range(size or processes())]
+    def __init__(
+        self,
+        size: int | None = None,
+        progress: Progress | None = None,
+        engine: Callable[[], Lean] | None = None,
+    ) -> None:
+        make = engine or (lambda: Lean(progress=progress))
+        self.engines = [make() for _ in range(size or processes())]
+        self._memory = Lean(judge=self.engines[0].judge)
         self._threads: ThreadPoolExecutor | None = None
-        self._pending: deque[Future[LeanVerdict]] = deque()
+        self._pending: deque[Future[LeanVerdict] | LeanVerdict] = deque()
 
     def __enter__(self) -> Self:
         """Start the first engine, which sets Lean up where there is none; the others start when there is work."""
@@ -54,32 +62,36 @@ class LeanPool:
         """Why a native Lean was passed over, where it was."""
         return list(dict.fromkeys(note for engine in self.engines for note in engine.notes))
 
-    def check(self, jobs: Sequence[LeanJob]) -> Generator[LeanVerdict]:
+    def check(self, jobs: Iterable[LeanJob]) -> Generator[LeanVerdict]:
         """One verdict for each job, in order, as they come; whoever stops early closes it."""
-        count = min(len(self.engines), 1 + len(jobs) // ENOUGH_JOBS)
-        if count == 1:
-            yield from self.engines[0].check(jobs)
-            return
         free: queue.SimpleQueue[Lean] = queue.SimpleQueue()
-        for engine in self.engines[:count]:
-            free.put(engine)
+        asked = running = 0
+        under_way: dict[LeanJob, Future[LeanVerdict]] = {}
 
         def judged(job: LeanJob) -> LeanVerdict:
             engine = free.get()
             try:
-                return next(engine.check([job]))
+                return engine.judged(job)
             finally:
+                under_way.pop(job, None)
                 free.put(engine)
 
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="lean")
+        self._threads = ThreadPoolExecutor(len(self.engines), thread_name_prefix="lean")
         try:
             for job in jobs:
-                self._pending.append(self._threads.submit(judged, job))
-                if len(self._pending) >= _AHEAD * count:
-                    yield self._pending[0].result()
+                entry = under_way.get(job) or self._memory.known(job)
+                if entry is None:
+                    if running < len(self.engines) and asked >= ENOUGH_JOBS * running:
+                        free.put(self.engines[running])
+                        running += 1
+                    asked += 1
+                    entry = under_way[job] = self._threads.submit(judged, job)
+                self._pending.append(entry)
+                while self._pending and (len(self._pending) >= _AHEAD * running or _is_there(self._pending[0])):
+                    yield _result(self._pending[0])
                     self._pending.popleft()
             while self._pending:
-                yield self._pending[0].result()
+                yield _result(self._pending[0])
                 self._pending.popleft()
         finally:
             self._stop()
@@ -87,6 +99,7 @@ class LeanPool:
     def close(self) -> None:
         """Kill all processes; a later check would start others."""
         self._stop()
+        self._memory.close()
         for engine in self.engines:
             engine.close()
 
@@ -96,10 +109,18 @@ class LeanPool:
             return
         self._threads.shutdown(wait=False, cancel_futures=True)
         # `concurrent.futures.wait` does not count what shutdown has cancelled as done.
-        while not all(future.done() for future in self._pending):
+        while not all(_is_there(entry) for entry in self._pending):
             for engine in self.engines:
                 engine.close()
             time.sleep(_LOOK_AGAIN_S)
         self._threads.shutdown()
         self._threads = None
         self._pending.clear()
+
+
+def _is_there(entry: Future[LeanVerdict] | LeanVerdict) -> bool:
+    return entry.done() if isinstance(entry, Future) else True
+
+
+def _result(entry: Future[LeanVerdict] | LeanVerdict) -> LeanVerdict:
+    return entry.result() if isinstance(entry, Future) else entry

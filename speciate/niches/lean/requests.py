@@ -1,0 +1,104 @@
+"""Proofs to check as a file of lines, and their verdicts as lines: what `speciate lean check` reads and writes.
+
+A line `{"id", "statement", "proof", "context"?, "axioms"?}` means `theorem <id> <statement> := <proof>`, after the
+context. Knows nothing of engines.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from speciate.errors import InputError, NotFound
+from speciate.niches.lean.verdict import LeanJob, LeanVerdict, stated
+
+KEYS = ("id", "statement", "proof", "context", "axioms")
+_MOST_PROBLEMS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line of the file."""
+
+    id: str | int
+    job: LeanJob
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """All lines of a file, and the keys in it that mean nothing here."""
+
+    requests: list[Request]
+    ignored: list[str]
+
+
+def read(path: Path, limits: Callable[[LeanJob], LeanJob]) -> Requests:
+    """The requests of a file, each job after `limits`; a proof may hold any bytes. Raises InputError with every line
+    that is no request, or NotFound.
+    """
+    try:
+        # Bytes that are no UTF-8 stay what they are, so that the proof that holds them is refused, not the file.
+        text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {str(path)!r}") from error
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    requests: list[Request] = []
+    problems: list[str] = []
+    ignored: dict[str, None] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            request, unknown = parse(line)
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+        else:
+            requests.append(replace(request, job=limits(request.job)))
+            ignored |= dict.fromkeys(unknown)
+    if len(problems) > _MOST_PROBLEMS:
+        problems[_MOST_PROBLEMS:] = [f"... and {len(problems) - _MOST_PROBLEMS} more lines"]
+    if problems:
+        raise InputError("\n".join(problems))
+    if not requests:
+        raise InputError(f"{str(path)!r} holds no proof. A line is {json.dumps(dict.fromkeys(KEYS[:3], '...'))}")
+    return Requests(requests, list(ignored))
+
+
+def parse(line: str) -> tuple[Request, list[str]]:
+    """The request of one line, and its keys that mean nothing. Raises ValueError."""
+    try:
+        found: Any = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("it nests too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    row = cast(dict[str, Any], found)
+    if missing := [key for key in KEYS[:3] if key not in row]:
+        raise ValueError(f"it has no {' and no '.join(map(repr, missing))}")
+    identity, context, axioms = row["id"], row.get("context") or "", row.get("axioms") or []
+    if not isinstance(identity, str | int) or isinstance(identity, bool):
+        raise ValueError(f"'id' is {identity!r}; it must be a string or a whole number")
+    for key, value in (("statement", row["statement"]), ("proof", row["proof"]), ("context", context)):
+        if not isinstance(value, str):
+            raise ValueError(f"{key!r} is {value!r:.60}; it must be a string")
+    if not isinstance(axioms, list) or not all(isinstance(name, str) for name in cast(list[Any], axioms)):
+        raise ValueError(f"'axioms' is {axioms!r:.60}; it must be a list of strings")
+    name = name_of(identity)
+    allowed = tuple(cast(list[str], axioms))
+    statement = stated(name, row["statement"])
+    job = LeanJob(context, statement, row["proof"], name, axioms=allowed, auto_implicit=True, renamable=True)
+    return Request(identity, job), [key for key in row if key not in KEYS]
+
+
+def name_of(identity: str | int) -> str:
+    """The name of the theorem that is called `identity`."""
+    text = "".join(character for character in str(identity) if character.isprintable() and character not in "«»")
+    parts = text.split(".")
+    return text if all(parts) else text.replace(".", "_") or "t"
+
+
+def line(request: Request, verdict: LeanVerdict) -> str:
+    """The answer to one request as a line of JSON."""
+    return json.dumps({"id": request.id, **asdict(verdict), "ms": round(verdict.ms, 1)})
