@@ -11,14 +11,7 @@ Outcome = Literal["accepted", "rejected", "timeout", "crashed"]
 
 LONGEST_MESSAGE = 2000
 
-REASONS: Mapping[str, str] = {
-    # The text, before Lean reads it.
-    "size": "the proof is too long to be read",
-    "characters": "the proof holds characters that cannot be seen, or are none",
-    "nesting": "the proof nests too deeply",
-    "literal": "the proof holds a number that is too long",
-    # The parsed text.
-    "parse": "the proof is no term and no block of tactics",
+FORBIDDEN: Mapping[str, str] = {
     "command": "the proof goes on with another command",
     "option": "the proof sets an option",
     "sorry": "the proof leaves something unproved",
@@ -29,13 +22,25 @@ REASONS: Mapping[str, str] = {
     "effect": "the proof reads files, prints or sleeps",
     "search": "the proof asks Lean to search for a proof",
     "tactic": "the proof uses a tactic that this track leaves out",
+    "axiom": "the theorem rests on an axiom that is not allowed",
+}
+"""Classes of what no proof may hold; a verdict names the word too."""
+
+REASONS: Mapping[str, str] = {
+    **FORBIDDEN,
+    # The text, before Lean reads it.
+    "size": "the proof is too long to be read",
+    "characters": "the proof holds characters that cannot be seen, or are none",
+    "nesting": "the proof nests too deeply",
+    "literal": "the proof holds a number that is too long",
+    # The parsed text.
+    "parse": "the proof is no term and no block of tactics",
     # What Lean makes of it.
     "incomplete": "goals are left unsolved",
     "recursion": "the theorem calls itself without getting smaller",
     "depth": "the proof goes deeper than Lean allows",
     "error": "Lean does not accept the proof",
     "type": "another theorem was proved",
-    "axiom": "the theorem rests on an axiom that is not allowed",
     "kernel": "the kernel does not accept what was added",
     # The job itself; the proof was not judged.
     "context": "the context does not stand",
@@ -50,10 +55,6 @@ REASONS: Mapping[str, str] = {
 }
 """Every reason that a verdict can have, with its meaning."""
 
-_BY_WORD = frozenset(
-    ("sorry", "native", "metaprogramming", "declaration", "unsafe", "effect", "option", "search", "tactic")
-    + ("axiom", "command")
-)
 _OF_THE_ERROR = (
     ("heartbeats", re.compile(r"\(deterministic\) timeout|deterministic timeout|maximum number of heartbeats")),
     ("depth", re.compile(r"maximum recursion depth|deep recursion|stack overflow")),
@@ -150,4 +151,4 @@ def explained(reason: str, detail: str) -> str:
     """A message for a reason whose detail may be a word only."""
     if not detail:
         return REASONS[reason]
-    return f"{REASONS[reason]}: {detail}" if reason in _BY_WORD else detail
+    return f"{REASONS[reason]}: {detail}" if reason in FORBIDDEN else detail
