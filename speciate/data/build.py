@@ -43,6 +43,8 @@ class Wanted:
     """Fraction of the training rows that are general skills."""
     weights: Mapping[str, float]
     """Weight of a family among the training rows; one that is not named has 1."""
+    evaluation_weights: Mapping[str, float]
+    """The same among the items that are measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,10 @@ def build(
     """Draw, verify and keep apart. `excluded` are digests that the base has seen; `on_items` is called per item."""
     counts = shares(wanted.train, wanted.families, wanted.weights)
     train, repeats = draw(stream, f"{seed}/train", counts, "train", excluded)
-    dev, _ = draw(stream, EVALUATION, shares(wanted.dev, wanted.families), "dev", excluded)
-    test, _ = draw(stream, EVALUATION, shares(wanted.test, wanted.families), "test", excluded)
+    dev, _ = draw(stream, EVALUATION, shares(wanted.dev, wanted.families, wanted.evaluation_weights), "dev", excluded)
+    test, _ = draw(
+        stream, EVALUATION, shares(wanted.test, wanted.families, wanted.evaluation_weights), "test", excluded
+    )
     transfer, _ = draw(stream, EVALUATION, shares(wanted.transfer, wanted.held_out), None, excluded)
     drawn = len(train) + len(dev) + len(test) + len(transfer)
     train, dev, test, transfer = (accepted(items, verifier, on_items) for items in (train, dev, test, transfer))

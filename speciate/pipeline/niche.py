@@ -7,7 +7,7 @@ from speciate.data.build import Stream, Wanted
 from speciate.data.primer import digests
 from speciate.errors import RecipeError
 from speciate.niches.lean import niche as lean
-from speciate.niches.lean.families import FAMILIES
+from speciate.niches.lean.families import AUTOMATION, BY_HAND, FAMILIES, capped
 from speciate.pipeline.base import PRIMER
 from speciate.recipe import LoadedRecipe, find_data
 
@@ -25,15 +25,33 @@ class NicheParts:
 
 
 def niche_of(loaded: LoadedRecipe) -> NicheParts:
-    """The parts that the recipe names. Raises RecipeError where none is trained on, or a weight is for nothing."""
+    """The parts that the recipe names. Raises RecipeError where its families and their weights do not go together."""
     recipe = loaded.recipe
-    families = recipe.niche.families or tuple(name for name in FAMILIES if name not in recipe.niche.held_out)
+    restricted = recipe.niche.track == "restricted"
+    families = recipe.niche.families or tuple(
+        name for name in (BY_HAND if restricted else FAMILIES) if name not in recipe.niche.held_out
+    )
     if not families:
         raise RecipeError([loaded.problem("niche.held_out", "holds out every family, so there is none to train on")])
+    named = [("families", families), ("held_out", recipe.niche.held_out)]
+    if restricted and (wrong := [(key, name) for key, names in named for name in names if name not in BY_HAND]):
+        text = "has proofs by automation, which the restricted track leaves out; without it are"
+        raise RecipeError(
+            [loaded.problem(f"niche.{key}", f"{name!r} {text} {', '.join(BY_HAND)}") for key, name in wrong]
+        )
     weights = recipe.data.weights or {}
     if unused := [name for name in weights if name not in families]:
         raise RecipeError(
             [loaded.problem(f"data.weights.{name}", "is a family that is not trained on") for name in unused]
+        )
+    training, evaluation = capped(families, weights), capped(families, {})
+    if training is None or evaluation is None:
+        raise RecipeError(
+            [
+                loaded.problem(
+                    "niche.families", f"{', '.join(families)}: Lean's own automation proves all of these; add others"
+                )
+            ]
         )
     wanted = Wanted(
         families=families,
@@ -43,7 +61,12 @@ def niche_of(loaded: LoadedRecipe) -> NicheParts:
         test=recipe.data.test_items,
         transfer=recipe.data.held_out_items,
         replay=recipe.guard.replay,
-        weights=weights,
+        weights=training,
+        evaluation_weights=evaluation,
     )
     primer = find_data(PRIMER, loaded.path)
-    return NicheParts(lean.stream, lean.LeanVerifier, wanted, frozenset(digests(primer)) if primer else frozenset())
+
+    def verifier(on_setup: Callable[[int, int], None]) -> lean.LeanVerifier:
+        return lean.LeanVerifier(on_setup, AUTOMATION if restricted else ())
+
+    return NicheParts(lean.stream, verifier, wanted, frozenset(digests(primer)) if primer else frozenset())

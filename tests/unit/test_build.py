@@ -26,6 +26,7 @@ def wanted(**changes: object) -> Wanted:
         "transfer": 10,
         "replay": 0.25,
         "weights": {},
+        "evaluation_weights": {},
     }
     return Wanted(**(plain | changes))  # type: ignore[arg-type]
 

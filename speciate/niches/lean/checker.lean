@@ -61,7 +61,7 @@ structure Limits where
   implicit : Bool
 
 inductive Verdict where
-  | proved (axioms : List Name)
+  | proved (axioms : List Name) (place : Nat)
   | refused (reason detail : String)
 
 partial def hasName (n : Name) : List Name → Bool
@@ -387,7 +387,7 @@ def judged (library : Library) (s : Command.State) (goal : Target) (statement pr
   | .ok e =>
     match e.checked.get.find? goal.name with
     | some (.thmInfo v) =>
-      if v.type == goal.type then return .proved found.axioms else return .refused "type" "changed on replay"
+      if v.type == goal.type then return .proved found.axioms 0 else return .refused "type" "changed on replay"
     | _ => return .refused "kernel" "not there on replay"
 
 /-! ### Requests -/
@@ -424,6 +424,17 @@ partial def named (parts : List String) (n : Name) : Name := match parts with
   | [] => n
   | part :: rest => named rest (.str n part)
 
+/-- The first of the proofs that stands, or what is wrong with the last. -/
+partial def judgedInTurn (library : Library) (s : Command.State) (goal : Target) (statement : String)
+    (limits : Limits) (place : Nat) : List String → IO Verdict
+  | [] => return .refused "parse" "there is no proof"
+  | proof :: rest => do
+    match ← judged library s goal statement proof limits with
+    | .proved axioms _ => return .proved axioms place
+    | verdict => match rest with
+      | [] => return verdict
+      | _ => judgedInTurn library s goal statement limits (place + 1) rest
+
 def answered (library : Library) (memory : IO.Ref Memory) (j : Json) : IO Verdict := do
   let limits : Limits :=
     { heartbeats := number j "heartbeats", without := texts j "without", axioms := texts j "axioms",
@@ -441,19 +452,19 @@ def answered (library : Library) (memory : IO.Ref Memory) (j : Json) : IO Verdic
   memory.set m
   match m.goal with
   | .error verdict => return verdict
-  | .ok goal => judged library s goal statement (text j "proof") limits
+  | .ok goal => judgedInTurn library s goal statement limits 0 (texts j "proofs")
 
 partial def jsonNames (names : List Name) (a : Array Json) : Array Json := match names with
   | [] => a
   | n :: rest => jsonNames rest (a.push (Json.str (shown n)))
 
 def answer (nonce : String) (verdict : Verdict) (ms : Nat) : String :=
-  let (reason, detail, axioms) := match verdict with
-    | .proved axioms => ("", "", axioms)
-    | .refused reason detail => (reason, detail, [])
+  let (reason, detail, axioms, place) := match verdict with
+    | .proved axioms place => ("", "", axioms, place)
+    | .refused reason detail => (reason, detail, [], 0)
   Json.compress (Json.mkObj [("nonce", Json.str nonce), ("proved", Json.bool (reason == "")),
     ("reason", Json.str reason), ("detail", Json.str detail), ("axioms", Json.arr (jsonNames axioms #[])),
-    ("ms", Json.num (JsonNumber.fromNat ms))])
+    ("place", Json.num (JsonNumber.fromNat place)), ("ms", Json.num (JsonNumber.fromNat ms))])
 
 def respond (library : Library) (memory : IO.Ref Memory) (line : String) : IO String := do
   match Json.parse line with

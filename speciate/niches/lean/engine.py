@@ -139,7 +139,7 @@ class Lean:
             "context": job.context,
             "statement": job.statement,
             "name": job.name.split("."),
-            "proof": job.proof,
+            "proofs": [job.proof, *job.others],
             "heartbeats": job.max_heartbeats or MAX_HEARTBEATS,
             "without": job.without,
             "axioms": job.axioms,
@@ -186,4 +186,4 @@ class Lean:
     def _key(self, job: LeanJob) -> bytes:
         heartbeats = str(job.max_heartbeats or MAX_HEARTBEATS)
         limits = (heartbeats, str(job.auto_implicit), *sorted(job.without), "", *sorted(job.axioms))
-        return key(self.judge.identity, job.context, job.statement, job.name, job.proof, *limits)
+        return key(self.judge.identity, job.context, job.statement, job.name, job.proof, *job.others, "", *limits)

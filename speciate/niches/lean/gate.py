@@ -58,7 +58,10 @@ def refusal(job: LeanJob) -> Refusal | None:
     for name, text in (("statement", job.statement), ("statement", job.name), ("context", job.context)):
         if not _is_text(text):
             return Refusal(name, f"the {name} holds bytes that are no text")
-    proof = job.proof
+    return next((found for proof in (job.proof, *job.others) if (found := _refused(proof))), None)
+
+
+def _refused(proof: str) -> Refusal | None:
     if len(proof) > MAX_BYTES or (_is_text(proof) and len(proof.encode()) > MAX_BYTES):
         return Refusal("size", f"the proof has more than {MAX_BYTES} bytes")
     for character in proof:

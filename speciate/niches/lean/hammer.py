@@ -1,24 +1,26 @@
 """What needs no model: the obvious one-line proofs, tried on a theorem in turn.
 
 A prover that solves what these solve has learned to call a tactic. The list is short on purpose and stands here whole:
-`rfl`, `decide`, `omega`, `simp`, `simp_all`, `grind`, and induction on each variable and then `grind`, each with what
-the context defines named as lemmas. What it does not try: search for lemmas, `fun_induction`, induction over a
-generalized goal, witnesses, chains of tactics.
+`rfl`, `decide`, `omega`, `simp`, `simp_all`, `grind`, and induction on each variable that is data and then `grind`,
+each with what the context defines named as lemmas. What it does not try: search for lemmas, `fun_induction`, induction
+over a generalized goal, witnesses, chains of tactics.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from speciate.niches.lean.verdict import LeanJob, LeanVerdict
 
+OF_THE_JOB = ("context", "statement", "name")
 HEARTBEATS = 20_000
 """More than a model's proof gets, so that the limit does not decide."""
 
 _DEFINED = re.compile(r"^\s*(?:@\[[^\]]*\]\s*)?(?:def|abbrev|theorem)\s+([^\s({\[:]+)", re.MULTILINE)
 _INDUCTIVE = re.compile(r"^inductive\s+([^\s({\[:]+)[^\n]*\n((?:[ \t]*\|[^\n]*\n?)+)", re.MULTILINE)
 _CONSTRUCTOR = re.compile(r"\|\s*([^\s({\[:|]+)")
-_BINDER = re.compile(r"[({]([^(){}:]+):")
+_BINDER = re.compile(r"[({]([^(){}:]+):\s*([^\s(){}:]+)[^(){}:→]*[)}]")
+_DATA = frozenset(("Nat", "List", "Option", "Bool", "Fin"))
 
 Check = Callable[[Iterable[LeanJob]], Iterable[LeanVerdict]]
 
@@ -29,11 +31,10 @@ class Struck:
 
     tactic: str
     """The first tactic that proves it; empty where none does."""
-    tried: int
     ms: float
     """Time of all tries."""
-    problem: str = ""
-    """Why the theorem itself cannot be judged."""
+    problem: str
+    """Why the theorem itself cannot be judged; empty where it can."""
 
 
 def tactics(job: LeanJob) -> list[str]:
@@ -47,37 +48,26 @@ def tactics(job: LeanJob) -> list[str]:
         named = f" [{', '.join(used)}]" if used else ""
         found += [f"simp{named}", f"simp_all{named}", f"grind{named}"]
     named = f" [{', '.join(defined)}]" if defined else ""
-    return [*found, *(f"induction {name} <;> grind{named}" for name in variables(job.statement))]
+    data = _DATA | {name for name, _ in _INDUCTIVE.findall(job.context)}
+    return [*found, *(f"induction {name} <;> grind{named}" for name in variables(job.statement, data))]
 
 
-def variables(statement: str) -> list[str]:
-    """Names that the binders of a statement declare, each once."""
+def variables(statement: str, types: Collection[str]) -> list[str]:
+    """Names that the binders of a statement declare of one of the types, each once."""
     head = statement.rpartition(" : ")[0]
-    return list(dict.fromkeys(name for group in _BINDER.findall(head) for name in group.split()))
+    groups = [names.split() for names, kind in _BINDER.findall(head) if kind in types]
+    return list(dict.fromkeys(name for names in groups for name in names))
 
 
-def strike(jobs: Sequence[LeanJob], check: Check, on_jobs: Callable[[int], None] = lambda _: None) -> list[Struck]:
-    """The hammer on each theorem (the jobs' own proofs are not looked at); `on_jobs` hears of each that is done with."""
-    found: dict[int, Struck] = {}
-    left = [(place, tactics(job), Struck("", 0, 0.0)) for place, job in enumerate(jobs)]
-    while left:
-        asked = [replace(jobs[place], proof=f"by {ways[0]}", max_heartbeats=HEARTBEATS) for place, ways, _ in left]
-        again: list[tuple[int, list[str], Struck]] = []
-        for (place, ways, before), verdict in zip(left, check(asked), strict=True):
-            now = Struck("", before.tried + 1, before.ms + verdict.ms)
-            if verdict.proved:
-                now = replace(now, tactic=ways[0])
-            elif verdict.reason in ("context", "statement", "name"):
-                now = replace(now, problem=f"{verdict.reason}: {verdict.message}")
-            elif len(ways) > 1:
-                again.append((place, ways[1:], now))
-                continue
-            found[place] = now
-            on_jobs(1)
-        left = again
-    return [found[place] for place in range(len(jobs))]
-
-
-def share(struck: Iterable[Struck]) -> Iterator[float]:
-    """1.0 for each theorem that the hammer proves, 0.0 for each other."""
-    return (float(bool(found.tactic)) for found in struck)
+def strike(jobs: Sequence[LeanJob], check: Check) -> Iterator[Struck]:
+    """The hammer on each theorem, in order, as they come; the jobs' own proofs are not looked at."""
+    ways = [tactics(job) for job in jobs]
+    asked = (
+        replace(
+            job, proof=f"by {way[0]}", others=tuple(f"by {tactic}" for tactic in way[1:]), max_heartbeats=HEARTBEATS
+        )
+        for job, way in zip(jobs, ways, strict=True)
+    )
+    for way, verdict in zip(ways, check(asked), strict=True):
+        problem = f"{verdict.reason}: {verdict.message}" if verdict.reason in OF_THE_JOB else ""
+        yield Struck(way[verdict.place] if verdict.proved else "", verdict.ms, problem)

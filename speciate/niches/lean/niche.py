@@ -33,8 +33,9 @@ class LeanVerifier:
     The first engine is started by `with`, and its start overlaps other work.
     """
 
-    def __init__(self, on_setup: Callable[[int, int], None] | None = None) -> None:
+    def __init__(self, on_setup: Callable[[int, int], None] | None = None, without: tuple[str, ...] = ()) -> None:
         self.lean = LeanPool(progress=on_setup)
+        self.without = without
         self.version = ""
         """Version of the Lean that judged last; a verdict that is remembered names the one that gave it."""
 
@@ -50,7 +51,7 @@ class LeanVerifier:
     def verify(self, items: Sequence[Item], answers: Sequence[str]) -> Iterator[Verdict]:
         """One verdict for each pair, in order."""
         jobs = [
-            LeanJob(item.payload["preamble"], item.payload["statement"], by(proof_in(answer)))
+            LeanJob(item.payload["preamble"], item.payload["statement"], by(proof_in(answer)), without=self.without)
             for item, answer in zip(items, answers, strict=True)
         ]
         for found in self.lean.check(jobs):

@@ -140,7 +140,7 @@ class LocalJudge:
     def _check_known(self, worker: Worker) -> None:
         """Let a fresh process judge what is known. Raises WorkerDied where it is wrong."""
         for statement, is_right in _KNOWN:
-            request = {"statement": statement, "name": ["t"], "proof": "Nat.add_comm x y", "heartbeats": 200_000}
+            request = {"statement": statement, "name": ["t"], "proofs": ["Nat.add_comm x y"], "heartbeats": 200_000}
             answer = worker.ask(request, _KNOWN_TIMEOUT_S)
             if answer.get("proved") is not is_right:
                 worker.close()

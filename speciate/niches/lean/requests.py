@@ -101,4 +101,5 @@ def name_of(identity: str | int) -> str:
 
 def line(request: Request, verdict: LeanVerdict) -> str:
     """The answer to one request as a line of JSON."""
-    return json.dumps({"id": request.id, **asdict(verdict), "ms": round(verdict.ms, 1)})
+    shown = {name: value for name, value in asdict(verdict).items() if name != "place"}
+    return json.dumps({"id": request.id, **shown, "ms": round(verdict.ms, 1)})

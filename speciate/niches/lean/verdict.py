@@ -75,6 +75,8 @@ class LeanJob:
     """What stands after `:=`: a term, or `by` and a block of tactics."""
     name: str = "t"
     """The theorem's name, as the statement has it; parts of it are parted by dots."""
+    others: tuple[str, ...] = ()
+    """Proofs to try in turn where this one fails."""
     max_heartbeats: int | None = None
     """As Lean's option `maxHeartbeats`; the default stops a runaway after a few seconds."""
     without: tuple[str, ...] = ()
@@ -103,6 +105,8 @@ class LeanVerdict:
     engine: str = ""
     lean: str = ""
     """Version of Lean; empty where no Lean was needed."""
+    place: int = 0
+    """Which proof was accepted: 0 the job's own, then its others."""
 
     @property
     def proved(self) -> bool:
@@ -140,7 +144,9 @@ def judged(answer: Mapping[str, Any], engine: str, lean: str) -> LeanVerdict:
     message, ms = str(answer["detail"])[:LONGEST_MESSAGE], float(answer["ms"])
     reason = reason_of(str(answer["reason"]), message)
     if answer["proved"] is True and reason == "":
-        return LeanVerdict("accepted", "", "", ms, tuple(map(str, answer["axioms"])), engine, lean)
+        return LeanVerdict(
+            "accepted", "", "", ms, tuple(map(str, answer["axioms"])), engine, lean, int(answer["place"])
+        )
     if reason not in REASONS:
         raise ValueError(f"a judge has no reason {reason[:80]!r}")
     outcome: Outcome = "timeout" if reason == "heartbeats" else "rejected"

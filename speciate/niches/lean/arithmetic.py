@@ -1,0 +1,88 @@
+"""Families of arithmetic: two that one tactic decides, which teach the choice of tactic, and one to name a witness in."""
+
+from random import Random
+
+from speciate.niches.lean.binders import VALUES, hypotheses, theorem
+from speciate.niches.lean.theorems import Theorem
+
+
+def linear(rng: Random) -> Theorem:
+    """Linear arithmetic over Nat or Int: the goal is a sum of the hypotheses with some slack."""
+    kind = rng.choice(("Nat", "Int"))
+    variables = rng.sample(VALUES, rng.randint(2, 3))
+    facts: dict[str, str] = {}
+    total = dict.fromkeys(variables, 0)
+    bound = 0
+    for number in range(1, rng.randint(1, 2) + 1):
+        left = {name: rng.randint(1, 4) for name in rng.sample(variables, rng.randint(1, len(variables)))}
+        right = rng.randint(1, 20)
+        facts[f"h{number}"] = f"{linear_sum(left)} ≤ {right}"
+        weight = rng.randint(1, 2)
+        for name, factor in left.items():
+            total[name] += weight * factor
+        bound += weight * right
+    binders = hypotheses(rng, facts)
+    goal = f"{linear_sum({name: factor for name, factor in total.items() if factor})} ≤ {bound + rng.randint(0, 3)}"
+    return theorem("linear", f"({' '.join(variables)} : {kind})", binders, goal, "omega", [*variables, *facts])
+
+
+def linear_sum(factors: dict[str, int]) -> str:
+    """`2 * x + y`."""
+    return " + ".join(name if factor == 1 else f"{factor} * {name}" for name, factor in factors.items())
+
+
+def decidable(rng: Random) -> Theorem:
+    """A closed statement about small numbers that computation decides."""
+    parts = [true_fact(rng) for _ in range(rng.randint(2, 3))]
+    text = parts[0]
+    for part in parts[1:]:
+        word = rng.choice(("∧", "∨"))
+        other = part if word == "∧" or rng.random() < 0.5 else false_fact(rng)
+        text = f"({text}) {word} {other}" if rng.random() < 0.5 else f"{other} {word} ({text})"
+    return theorem("decidable", "", [], text, "decide", [])
+
+
+def true_fact(rng: Random) -> str:
+    """A true comparison, divisibility or negation of a false one."""
+    a, b = rng.randint(2, 9), rng.randint(2, 9)
+    if rng.random() < 0.35:
+        return f"¬ {false_fact(rng)}"
+    return rng.choice((f"{a} ∣ {a * b}", f"{a * b} % {a} = 0", f"{a} < {a + b}", f"{a + b} ≠ {a}", f"{a} ≤ {a * b}"))
+
+
+def false_fact(rng: Random) -> str:
+    """A false comparison or divisibility; needs no brackets under a negation."""
+    a, b = rng.randint(3, 9), rng.randint(2, 9)
+    return rng.choice((f"{a} ∣ {a * b + rng.randint(1, a - 1)}", f"({a + b} < {a})", f"({a} = {a + b})"))
+
+
+def witnesses(rng: Random) -> Theorem:
+    """A number that must be named, by an operation that undoes the goal's; its check is arithmetic."""
+    x, *values = rng.sample(VALUES, rng.randint(3, 5))
+    cut = rng.randint(1, len(values) - 1)
+    given, wanted = values[:cut], values[cut:]
+    left, right = " + ".join(given), " + ".join(wanted)
+    less, factor, more = f"{left} ≤ {right}", rng.randint(2, 9), rng.randint(1, 20)
+    needed, goal, number = rng.choice(
+        (
+            (less, f"{x} + {given[0]} = {right}" if cut == 1 else f"{left} + {x} = {right}", f"{right} - ({left})"),
+            (less, f"{left} + {x} = {right} + {more}", f"{right} + {more} - ({left})"),
+            (f"{left} + 1 < {right}", f"{left} < {x} ∧ {x} < {right}", f"{left} + 1"),
+            ("", f"{left} ≤ {x} ∧ {right} ≤ {x}", f"{left} + {right}"),
+            ("", f"{x} - {given[0]} = {right}", f"{right} + {given[0]}"),
+            ("", f"{factor} * {x} = {factor} * {given[0]} + {factor} * {wanted[0]}", f"{given[0]} + {wanted[0]}"),
+            ("", f"{left} < {x} ∧ {x} < {left} + {more + 2}", f"{left} + 1"),
+        )
+    )
+    used = [name for name in values if name in f"{needed} {goal}".split()]
+    shown = rng.sample(used, len(used))
+    number = number.replace(f"({given[0]})", given[0])
+    facts = {"h": needed} if needed else {}
+    return theorem(
+        "witnesses",
+        f"({' '.join(shown)} : Nat)",
+        hypotheses(rng, facts),
+        f"∃ {x}, {goal}",
+        f"exact ⟨{number}, by omega⟩",
+        [x, *shown, *facts],
+    )
