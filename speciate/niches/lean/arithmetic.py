@@ -1,4 +1,4 @@
-"""Families of arithmetic: two that one tactic decides, which teach the choice of tactic, and one to name a witness in."""
+"""Families of arithmetic: two that one tactic decides, which teach its choice, and one that needs a witness."""
 
 from random import Random
 
