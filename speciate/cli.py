@@ -293,6 +293,39 @@ def check_proofs(
 
 
 @lean.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds a theorem.")
+@click.option("--processes", type=click.IntRange(min=1), help="Lean processes; as many as fit by default.")
+@as_json_option
+def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> int:
+    """Say which theorems of FILE need no model.
+
+    Tries the obvious one-line proofs on each: rfl, decide, omega, simp, simp_all, grind, and induction on each variable
+    and then grind, with what the context defines named as lemmas. FILE is as for `speciate lean check`; the proofs in
+    it, if any, are not looked at.
+    """
+    from speciate.niches.lean import requests
+    from speciate.niches.lean.engine import Lean
+    from speciate.niches.lean.hammer import strike
+    from speciate.niches.lean.pool import LeanPool
+    from speciate.progress import counted_bytes
+    from speciate.reports.proofs import hammered
+
+    found = requests.read(file, lambda job: job, proofless=True)
+    asked, progress = found.requests, _progress()
+    with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
+        pool = LeanPool(processes, engine=lambda: Lean(timeout, progress=arrived))
+        with pool, progress.phase("striking theorems", len(asked)) as phase:
+            struck = []
+            for one in strike([request.job for request in asked], pool.check):
+                struck.append(one)
+                phase.advance(1)
+    content, text = hammered([request.id for request in asked], struck)
+    answer(document("lean-hammer/1", **content), text, as_json)
+    return 0
+
+
+@lean.command()
 @as_json_option
 def setup(as_json: bool) -> int:
     """Set up the embedded Lean now.

@@ -56,27 +56,33 @@ def false_fact(rng: Random) -> str:
     return rng.choice((f"{a} ∣ {a * b + rng.randint(1, a - 1)}", f"({a + b} < {a})", f"({a} = {a + b})"))
 
 
+def bracketed(text: str) -> str:
+    """A sum as a part of something else."""
+    return f"({text})" if " " in text else text
+
+
 def witnesses(rng: Random) -> Theorem:
     """A number that must be named, by an operation that undoes the goal's; its check is arithmetic."""
     x, *values = rng.sample(VALUES, rng.randint(3, 5))
     cut = rng.randint(1, len(values) - 1)
-    given, wanted = values[:cut], values[cut:]
-    left, right = " + ".join(given), " + ".join(wanted)
-    less, factor, more = f"{left} ≤ {right}", rng.randint(2, 9), rng.randint(1, 20)
+    sides = [" + ".join(names) for names in (values[:cut], values[cut:])]
+    left, right = (f"{side} + {rng.randint(1, 30)}" if rng.random() < 0.7 else side for side in sides)
+    factor = rng.randint(2, 9)
     needed, goal, number = rng.choice(
         (
-            (less, f"{x} + {given[0]} = {right}" if cut == 1 else f"{left} + {x} = {right}", f"{right} - ({left})"),
-            (less, f"{left} + {x} = {right} + {more}", f"{right} + {more} - ({left})"),
+            (f"{left} ≤ {right}", f"{left} + {x} = {right}", f"{right} - {bracketed(left)}"),
+            (f"{left} ≤ {right}", f"{x} + {bracketed(left)} = {right}", f"{right} - {bracketed(left)}"),
             (f"{left} + 1 < {right}", f"{left} < {x} ∧ {x} < {right}", f"{left} + 1"),
-            ("", f"{left} ≤ {x} ∧ {right} ≤ {x}", f"{left} + {right}"),
-            ("", f"{x} - {given[0]} = {right}", f"{right} + {given[0]}"),
-            ("", f"{factor} * {x} = {factor} * {given[0]} + {factor} * {wanted[0]}", f"{given[0]} + {wanted[0]}"),
-            ("", f"{left} < {x} ∧ {x} < {left} + {more + 2}", f"{left} + 1"),
+            ("", f"{left} ≤ {x} ∧ {right} ≤ {x}", f"{left} + {bracketed(right)}"),
+            ("", f"{x} - {bracketed(left)} = {right}", f"{right} + {bracketed(left)}"),
+            (
+                "",
+                f"{factor} * {x} = {factor} * {bracketed(left)} + {factor} * {bracketed(right)}",
+                f"{left} + {bracketed(right)}",
+            ),
         )
     )
-    used = [name for name in values if name in f"{needed} {goal}".split()]
-    shown = rng.sample(used, len(used))
-    number = number.replace(f"({given[0]})", given[0])
+    shown = rng.sample(values, len(values))
     facts = {"h": needed} if needed else {}
     return theorem(
         "witnesses",

@@ -33,9 +33,9 @@ class Requests:
     ignored: list[str]
 
 
-def read(path: Path, limits: Callable[[LeanJob], LeanJob]) -> Requests:
-    """The requests of a file, each job after `limits`; a proof may hold any bytes. Raises InputError with every line
-    that is no request, or NotFound.
+def read(path: Path, limits: Callable[[LeanJob], LeanJob], proofless: bool = False) -> Requests:
+    """The requests of a file, each job after `limits`; a proof may hold any bytes, or be missing where `proofless`.
+    Raises InputError with every line that is no request, or NotFound.
     """
     try:
         # Bytes that are no UTF-8 stay what they are, so that the proof that holds them is refused, not the file.
@@ -51,7 +51,7 @@ def read(path: Path, limits: Callable[[LeanJob], LeanJob]) -> Requests:
         if not line.strip():
             continue
         try:
-            request, unknown = parse(line)
+            request, unknown = parse(line, proofless)
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
         else:
@@ -66,7 +66,7 @@ def read(path: Path, limits: Callable[[LeanJob], LeanJob]) -> Requests:
     return Requests(requests, list(ignored))
 
 
-def parse(line: str) -> tuple[Request, list[str]]:
+def parse(line: str, proofless: bool = False) -> tuple[Request, list[str]]:
     """The request of one line, and its keys that mean nothing. Raises ValueError."""
     try:
         found: Any = json.loads(line)
@@ -75,6 +75,8 @@ def parse(line: str) -> tuple[Request, list[str]]:
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
     row = cast(dict[str, Any], found)
+    if proofless:
+        row.setdefault("proof", "")
     if missing := [key for key in KEYS[:3] if key not in row]:
         raise ValueError(f"it has no {' and no '.join(map(repr, missing))}")
     identity, context, axioms = row["id"], row.get("context") or "", row.get("axioms") or []
