@@ -122,6 +122,20 @@ class FamilyScore(Record):
     held_out: bool = False
 
 
+class Baseline(Record):
+    """What needs no model, on items of the niche that base and adapter answered too."""
+
+    name: str
+    solved: int
+    n: int
+    ci95: tuple[float, float]
+    """Of the share that it solves."""
+    base_solved: int
+    adapter_solved: int
+    adapter_only: int
+    """Items that the adapter solves and this does not."""
+
+
 class EvalRow(Record):
     """One answer to one item."""
 
@@ -186,6 +200,7 @@ class AdapterCard(Document):
     transfer: Estimate | None = None
     forgetting: Forgetting
     families: list[FamilyScore]
+    hammer: Baseline | None = None
     intact: Intact
     versions: dict[str, str]
     cost: dict[str, float]
@@ -211,6 +226,8 @@ class RunRecord(Document):
     """The same on the families held out of training."""
     forgetting: Forgetting
     families: list[FamilyScore]
+    hammer: Baseline | None = None
+    """What Lean's automation does without a model."""
     intact: Intact
     seconds: dict[str, float]
     tokens_per_second: float

@@ -7,14 +7,14 @@ means are over items (micro): a family counts by its number of items. `families`
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Literal
 
 from scipy.special import bdtr
 
 from speciate.evals.intervals import Interval, Scores, Unit, bootstrap, paired_bootstrap, quantile, units_of, wilson
-from speciate.records import Estimate, FamilyScore, Forgetting, GateResult, Nats, Outcome
+from speciate.records import Baseline, Estimate, FamilyScore, Forgetting, GateResult, Nats, Outcome
 
 ONE_SIDED = 0.90
 """The ends of a two-sided 90% interval are the one-sided 95% bounds."""
@@ -144,6 +144,25 @@ def family_scores(
             )
         )
     return scores
+
+
+def baseline(
+    name: str, solved: Mapping[str, bool], base: Mapping[str, float], adapter: Mapping[str, float]
+) -> Baseline:
+    """What needs no model beside base and adapter, on the items (by digest) that it was tried on.
+
+    Raises KeyError where one of the two did not answer such an item, ValueError where there is none.
+    """
+    count = sum(solved.values())
+    return Baseline(
+        name=name,
+        solved=count,
+        n=len(solved),
+        ci95=wilson(count, len(solved)),
+        base_solved=sum(base[item] >= 1.0 for item in solved),
+        adapter_solved=sum(adapter[item] >= 1.0 for item in solved),
+        adapter_only=sum(adapter[item] >= 1.0 and not done for item, done in solved.items()),
+    )
 
 
 def non_inferiority(loss: Interval, margin: float) -> Outcome:

@@ -4,18 +4,20 @@ The one place where all parts meet. Each phase leaves its result in the run's fo
 that was stopped goes on where it was.
 """
 
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from speciate import runs
-from speciate.data.build import Rows, build
+from speciate.data.build import Rows, build, shares
 from speciate.evals.intact import check_adapter, check_base, probe
 from speciate.evals.runner import Split, evaluate
 from speciate.models.adapter import LoraShape, attach, save, weights_digest
 from speciate.models.base import load_model, load_tokenizer, memory_digest
 from speciate.models.sampler import losses, stop_tokens
 from speciate.niches.base import Item, Verifier
+from speciate.niches.lean.niche import LeanVerifier
 from speciate.niches.skills import ExactMatch
 from speciate.pipeline.folder import RunFolder, folder_to_resume, new_folder, owned
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
@@ -77,6 +79,7 @@ class Run:
                 model = load_model(self.setting.source, self.setting.compute, self.recipe.base.quantization)
                 before = memory_digest(model)
             rows = self.data(verifier)
+            hammer = self.hammer(verifier, rows)
             encoded, dev = self.encoded(tokenizer, model, rows)
             base = self.evaluation("base", model, tokenizer, rows, verifier)
             attached = attach(model, self.lora(), self.setting.source, self.recipe.seed)
@@ -96,7 +99,7 @@ class Run:
                 intact = check_base(attached, source, before, batch, compute, quantization, saved)
             found = self.versions | ({"lean": verifier.version} if verifier.version else {})
             notes = list(verifier.lean.notes)
-        return conclude(self.setting, self.folder, Evidence(rows.manifest, base, adapter, intact, found), notes)
+        return conclude(self.setting, self.folder, Evidence(rows.manifest, base, adapter, intact, hammer, found), notes)
 
     def lora(self) -> LoraShape:
         """The adapter's shape."""
@@ -124,6 +127,19 @@ class Run:
             write_json(folder / "manifest.json", made.manifest.document())
         parts = {name: [Item(**row) for row in read_jsonl(folder / f"{name}.jsonl")] for name in names}
         return Rows(**parts, manifest=DataManifest.model_validate(read_json(folder / "manifest.json")))
+
+    def hammer(self, verifier: LeanVerifier, rows: Rows) -> dict[str, bool]:
+        """Which of some test items need no model, by digest; from disk where it is there."""
+        path = self.folder.path / "evals" / "hammer.jsonl"
+        if not path.exists():
+            items = stratified(rows.test, self.recipe.evals.hammer_items)
+            found: list[dict[str, Any]] = []
+            with self.folder.timed("hammer"), self.progress.phase("trying what needs no model", len(items)) as phase:
+                for item, struck in zip(items, verifier.strike(items), strict=True):
+                    found.append({"item": item.digest, "family": item.family, "tactic": struck.tactic, "ms": struck.ms})
+                    phase.advance(1)
+            write_jsonl(path, found)
+        return {row["item"]: bool(row["tactic"]) for row in read_jsonl(path)}
 
     def encoded(
         self, tokenizer: "PreTrainedTokenizerBase", model: "CausalLM", rows: Rows
@@ -193,6 +209,23 @@ class Run:
             trained = train_sft(model, tokenizer, encoded, dev, settings, self.setting.compute, checkpoints, told)
         if trained.steps > trained.resumed_from:
             write_json(self.folder.path / "speed.json", {"tokens_per_second": trained.tokens / trained.seconds})
+
+
+def stratified(items: list[Item], count: int) -> list[Item]:
+    """The first items of each family, as many of each as its share of all."""
+    wanted = shares(min(count, len(items)), *_families(items))
+    left = dict(wanted)
+    chosen: list[Item] = []
+    for item in items:
+        if left[item.family] > 0:
+            left[item.family] -= 1
+            chosen.append(item)
+    return chosen
+
+
+def _families(items: list[Item]) -> tuple[list[str], dict[str, float]]:
+    counts = Counter(item.family for item in items)
+    return list(counts), {family: float(count) for family, count in counts.items()}
 
 
 def as_json(item: Item) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class Evidence:
     base: Answers
     adapter: Answers
     intact: Intact
+    hammer: dict[str, bool]
+    """For some items of the niche, by digest, whether a proof that needs no model does."""
     versions: dict[str, str]
 
     def scores(self, split: Split) -> tuple[list[float], list[float], list[str]]:
@@ -42,6 +44,16 @@ class Evidence:
         if [row.item for row in old] != [row.item for row in new]:
             raise ValueError(f"base and adapter answered different {split} items")
         return [row.score for row in old], [row.score for row in new], [row.family for row in old]
+
+    @property
+    def models(self) -> tuple[Answers, Answers]:
+        """Base and adapter."""
+        return self.base, self.adapter
+
+
+def by_item(answers: Answers) -> dict[str, float]:
+    """The score of each item of the niche, by its digest."""
+    return {row.item: row.score for row in answers.rows if row.split == "niche"}
 
 
 def judge(setting: Setting, evidence: Evidence) -> dict[str, Any]:
@@ -64,6 +76,7 @@ def judge(setting: Setting, evidence: Evidence) -> dict[str, Any]:
         "transfer": stats.paired_estimate(*transfer, "pass@1") if transfer[0] else None,
         "forgetting": stats.forgetting(*general, "exact match", nats=nats),
         "families": [*stats.family_scores(*niche), *stats.family_scores(*transfer, held_out=set(transfer[2]))],
+        "hammer": stats.baseline("hammer", evidence.hammer, *(by_item(answers) for answers in evidence.models)),
         "intact": evidence.intact,
         "seed": recipe.seed,
         "recipe_digest": recipe_digest(recipe),

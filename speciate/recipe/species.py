@@ -156,6 +156,8 @@ class Evals(Section):
     """Tokens after which an answer is ended."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Items that are answered at a time."""
+    hammer_items: Count = 100
+    """Test items, in equal parts of each family, on which one-line proofs are tried that need no model."""
 
 
 class Gates(Section):

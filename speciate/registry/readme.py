@@ -6,7 +6,7 @@ Written for people. Nothing reads it back except `card_digest`, by which the reg
 import io
 from typing import Any
 
-from speciate.records import AdapterCard, Estimate, Forgetting
+from speciate.records import AdapterCard, Baseline, Estimate, Forgetting
 from speciate.storage import digest_json
 
 VERDICTS = {
@@ -32,6 +32,7 @@ def readme(card: AdapterCard) -> str:
         "",
         _gain(card.gain),
         *(["", "On families that were held out of training: " + _gain(held_out)] if held_out else []),
+        *(["", _hammer(card.hammer)] if card.hammer else []),
         "",
         "## What it lost",
         "",
@@ -93,6 +94,16 @@ def _gain(gain: Estimate) -> str:
         f"{gain.metric} went from {gain.base:.1%} to {gain.adapter:.1%} on the same {gain.n:,} items: "
         f"{100 * gain.delta:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}). "
         f"{gain.wrong_to_right:,} answers became right and {gain.right_to_wrong:,} became wrong."
+    )
+
+
+def _hammer(hammer: Baseline) -> str:
+    low, high = hammer.ci95
+    return (
+        f"Proofs that need no model (one-line calls of Lean's automation) solve {hammer.solved:,} of {hammer.n:,} of "
+        f"these items ({hammer.solved / hammer.n:.1%}, 95% interval {low:.1%} to {high:.1%}), the base "
+        f"{hammer.base_solved:,}, the adapter {hammer.adapter_solved:,}, of which {hammer.adapter_only:,} are beyond "
+        "that automation."
     )
 
 

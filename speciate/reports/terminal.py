@@ -18,6 +18,7 @@ from rich.text import Text
 
 from speciate.records import (
     AdapterCard,
+    Baseline,
     Estimate,
     FamilyScore,
     Forgetting,
@@ -62,6 +63,8 @@ class Evidence(Protocol):
     def forgetting(self) -> Forgetting: ...
     @property
     def families(self) -> list[FamilyScore]: ...
+    @property
+    def hammer(self) -> Baseline | None: ...
     @property
     def intact(self) -> Intact: ...
 
@@ -165,6 +168,7 @@ def _evidence(of: Evidence) -> RenderableType:
     rows: list[Row] = [
         ("Gain", _gain(of.gain, outcomes.pop("min_gain", None))),
         *([("Transfer", _gain(of.transfer, None))] if of.transfer else []),
+        *([("Hammer", _hammer(of.hammer))] if of.hammer else []),
         ("Forgetting", _forgetting(of.forgetting, outcomes.pop("max_forgetting", None))),
     ]
     if nats := of.forgetting.nats:
@@ -188,6 +192,16 @@ def _gain(gain: Estimate, gate: GateResult | None) -> Text:
         }[gate.outcome]
         line.append("\n").append_text(_outcome(gate)).append(f": {shown}; asked {_points(gate.bound)}")
     return line.append(f"\n{_changes(gain)}")
+
+
+def _hammer(hammer: Baseline) -> Text:
+    share = f"{100 * hammer.solved / hammer.n:.1f}%"
+    return Text.assemble(
+        (f"{share} need no model", "bold"),
+        f" (95% interval {_bounds(hammer.ci95)}): Lean's own automation, on {hammer.n:,} of the items",
+        f"\nthere base {hammer.base_solved:,}, hammer {hammer.solved:,}, adapter {hammer.adapter_solved:,}; ",
+        f"adapter alone {hammer.adapter_only:,}",
+    )
 
 
 def _forgetting(loss: Forgetting, gate: GateResult | None) -> Text:

@@ -5,15 +5,18 @@ one that left something behind would show.
 """
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
+from speciate.data.build import shares
 from speciate.niches.lean import engine
 from speciate.niches.lean.engine import Lean
-from speciate.niches.lean.families import FAMILIES
+from speciate.niches.lean.families import AUTOMATION, BY_HAND, FAMILIES, capped
+from speciate.niches.lean.hammer import strike
 from speciate.niches.lean.niche import stream
 from speciate.niches.lean.requests import Request, parse
 from speciate.niches.lean.verdict import REASONS, LeanJob, by
@@ -71,6 +74,29 @@ def test_a_true_proof_is_accepted(lean: Lean, case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_reference_proofs_of_a_family_are_accepted(lean: Lean, family: str) -> None:
-    items = [item for item, _ in zip(stream(family, "references"), range(10), strict=False)]
+    items = list(islice(stream(family, "references"), 10))
     jobs = [LeanJob(item.payload["preamble"], item.payload["statement"], by(item.reference)) for item in items]
     assert [found for found in lean.check(jobs) if not found.proved] == []
+
+
+@pytest.mark.parametrize("family", BY_HAND)
+def test_a_family_of_the_restricted_track_is_proved_by_hand(lean: Lean, family: str) -> None:
+    items = list(islice(stream(family, "by hand"), 10))
+    jobs = [
+        LeanJob(item.payload["preamble"], item.payload["statement"], by(item.reference), without=AUTOMATION)
+        for item in items
+    ]
+    assert [found for found in lean.check(jobs) if not found.proved] == []
+
+
+def test_automation_proves_less_than_a_quarter_of_a_split(lean: Lean) -> None:
+    trained = [name for name in FAMILIES if name not in ("implications", "equivalences")]
+    weights = capped(trained, {})
+    assert weights is not None
+    items = [
+        item for name, count in shares(60, trained, weights).items() for item in islice(stream(name, "cap"), count)
+    ]
+    jobs = [LeanJob(item.payload["preamble"], item.payload["statement"], "") for item in items]
+    struck = list(strike(jobs, lean.check))
+    assert not any(one.problem for one in struck)
+    assert 0 < sum(bool(one.tactic) for one in struck) <= len(items) / 4

@@ -4,6 +4,7 @@ from typing import Any
 
 from speciate.records import (
     AdapterCard,
+    Baseline,
     DataManifest,
     Estimate,
     FamilyScore,
@@ -93,6 +94,12 @@ def families() -> list[FamilyScore]:
     ]
 
 
+def hammer() -> Baseline:
+    return Baseline(
+        name="hammer", solved=21, n=100, ci95=(0.142, 0.3), base_solved=2, adapter_solved=77, adapter_only=58
+    )
+
+
 def intact(holds: bool = True) -> Intact:
     after = DIGEST if holds else "sha256:" + "ff" * 32
     return Intact(
@@ -125,6 +132,7 @@ def card(species: str = "lean-prover", version: int = 1, digest: str = DIGEST, *
         "gain": gain(),
         "forgetting": forgetting(),
         "families": families(),
+        "hammer": hammer(),
         "intact": intact(),
         "versions": {"torch": "2.13.0"},
         "cost": {"seconds": 412.0, "peak_memory_bytes": 2_913_000_000.0},
@@ -154,6 +162,7 @@ def run_record(verdict: Outcome = "passed", **changed: Any) -> RunRecord:
         "gain": gain(),
         "forgetting": forgetting(),
         "families": families(),
+        "hammer": hammer(),
         "intact": intact(),
         "seconds": {"data": 21.4, "preflight": 1.2, "train": 304.7, "intact": 6.1, "evals": 78.9, "total": 412.3},
         "tokens_per_second": 3481.2,

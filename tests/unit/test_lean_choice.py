@@ -51,17 +51,32 @@ class ActingWorker:
 
     def ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         assert timeout_s > 0
-        if request["proof"] == "Nat.add_comm x y":
+        proof = request["proofs"][0]
+        if proof == "Nat.add_comm x y":
             right = request["statement"].endswith("y + x") or self.name in self.stage.credulous
-            return {"proved": right, "reason": "" if right else "error", "detail": "no", "axioms": [], "ms": 1.0}
-        self.stage.asked.append(request["proof"])
-        said = self.stage.says.get(request["proof"], "")
+            return {
+                "proved": right,
+                "reason": "" if right else "error",
+                "detail": "no",
+                "axioms": [],
+                "place": 0,
+                "ms": 1.0,
+            }
+        self.stage.asked.append(proof)
+        said = self.stage.says.get(proof, "")
         if isinstance(said, list):
             said = said.pop(0) if said else ""
         if isinstance(said, Exception):
             self.close()
             raise said
-        return {"proved": said == "", "reason": said, "detail": "no" if said else "", "axioms": [], "ms": 1.0}
+        return {
+            "proved": said == "",
+            "reason": said,
+            "detail": "no" if said else "",
+            "axioms": [],
+            "place": 0,
+            "ms": 1.0,
+        }
 
     def resident_bytes(self) -> int:
         return 0

@@ -7,6 +7,7 @@ from typing import Self
 
 from speciate.niches.base import Item, Verdict
 from speciate.niches.lean.families import FAMILIES
+from speciate.niches.lean.hammer import Struck, strike
 from speciate.niches.lean.pool import LeanPool
 from speciate.niches.lean.verdict import LeanJob, by
 
@@ -47,6 +48,12 @@ class LeanVerifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.lean.__exit__(kind, error, trace)
+
+    def strike(self, items: Sequence[Item]) -> Iterator[Struck]:
+        """What proofs that need no model do on each item, in order."""
+        return strike(
+            [LeanJob(item.payload["preamble"], item.payload["statement"], "") for item in items], self.lean.check
+        )
 
     def verify(self, items: Sequence[Item], answers: Sequence[str]) -> Iterator[Verdict]:
         """One verdict for each pair, in order."""
