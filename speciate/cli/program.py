@@ -4,7 +4,6 @@ Nothing heavy is imported before a command runs, so help and completion come at 
 badly, is in `endings`.
 """
 
-import difflib
 import io
 import json
 import os
@@ -14,36 +13,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from speciate import __version__, hardware
+from speciate.cli.lean import lean
+from speciate.cli.options import Group, as_json_option, progress_shown
 from speciate.endings import Terminated, answer, document, failed, stdout_for_answers
-
-if TYPE_CHECKING:
-    from speciate.progress import Progress
 
 EXIT_OF_VERDICT = {"passed": 0, "failed": 3, "undecided": 4}
 COMPLETION = "_SPECIATE_COMPLETE"
 
 
-class Group(click.Group):
-    """A group of commands that says which one was probably meant."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            known = self.list_commands(ctx)
-            near = difflib.get_close_matches(args[0], known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-
 recipe_argument = click.argument("recipe", type=click.Path())
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key: --set train.lora.r=8. Repeatable."
 )
@@ -103,7 +86,7 @@ def train(
         answer(plan.document(), render_plan(plan), as_json)
         return 0
     with stdout_for_answers():
-        record = pipeline.train(loaded, out, resume, _progress())
+        record = pipeline.train(loaded, out, resume, progress_shown())
     from speciate.reports import terminal
 
     answer(record.document(), terminal.text(terminal.render_run(record)), as_json)
@@ -232,116 +215,14 @@ def train_base(recipe: str, overrides: tuple[str, ...], out: Path | None, resume
 
     started = time.monotonic()
     with stdout_for_answers():
-        folder = train_it(loaded, out, resume, _progress())
+        folder = train_it(loaded, out, resume, progress_shown())
     seconds = round(time.monotonic() - started, 1)
     made = document("base/1", base=loaded.recipe.base, folder=str(folder), seconds=seconds)
     answer(made, f"base {loaded.recipe.base} is in {folder}, made in {seconds:.0f} s", as_json)
     return 0
 
 
-@cli.group(cls=Group)
-def lean() -> None:
-    """The Lean that judges proofs."""
-
-
-@lean.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds for a proof.")
-@click.option(
-    "--max-heartbeats", type=click.IntRange(min=1), default=200_000, show_default=True, help="As Lean's own option."
-)
-@click.option("--without", multiple=True, metavar="TACTIC", help="Refuse proofs that use this tactic. Repeatable.")
-@click.option("--processes", type=click.IntRange(min=1), help="Lean processes; as many as fit by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each proof, as they come.")
-def check_proofs(
-    file: Path, timeout: float, max_heartbeats: int, without: tuple[str, ...], processes: int | None, as_json: bool
-) -> int:
-    """Check the proofs of FILE, and trust none of them.
-
-    \b
-    A line of FILE is an object of JSON:
-        {"id": "swap", "statement": "(p q : Prop) (h : p ∧ q) : q ∧ p", "proof": "⟨h.2, h.1⟩"}
-    which means `theorem swap (p q : Prop) (h : p ∧ q) : q ∧ p := ⟨h.2, h.1⟩`. It may have a "context" of trusted
-    definitions, and "axioms" of that context to rest on. The answers come in the same order.
-
-    Exit status 0 when every proof was answered, whatever the answers are.
-    """
-    from dataclasses import replace
-
-    from speciate.niches.lean import requests
-    from speciate.niches.lean.engine import Lean
-    from speciate.niches.lean.pool import LeanPool
-    from speciate.progress import counted_bytes
-    from speciate.reports import proofs
-
-    found = requests.read(file, lambda job: replace(job, max_heartbeats=max_heartbeats, without=without))
-    if found.ignored:
-        click.echo(f"ignored keys: {', '.join(found.ignored)}", err=True)
-    asked, tally, progress, stdout = found.requests, proofs.Tally(), _progress(), sys.stdout
-    with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
-        pool = LeanPool(processes, engine=lambda: Lean(timeout, progress=arrived))
-        with pool, progress.phase("checking proofs", len(asked)) as phase:
-            for request, verdict in zip(asked, pool.check(request.job for request in asked), strict=True):
-                line = requests.line(request, verdict) if as_json else proofs.row(str(request.id), verdict)
-                click.echo(line, file=stdout)
-                tally.add(verdict)
-                phase.advance(1)
-                phase.note(tally.rate())
-    if not as_json:
-        answer({}, tally.summary(), as_json=False)
-    return 0
-
-
-@lean.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds a theorem.")
-@click.option("--processes", type=click.IntRange(min=1), help="Lean processes; as many as fit by default.")
-@as_json_option
-def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> int:
-    """Say which theorems of FILE need no model.
-
-    Tries the obvious one-line proofs on each: rfl, decide, omega, simp, simp_all, grind, and induction on each variable
-    and then grind, with what the context defines named as lemmas. FILE is as for `speciate lean check`; the proofs in
-    it, if any, are not looked at.
-    """
-    from speciate.niches.lean import requests
-    from speciate.niches.lean.engine import Lean
-    from speciate.niches.lean.hammer import strike
-    from speciate.niches.lean.pool import LeanPool
-    from speciate.progress import counted_bytes
-    from speciate.reports.proofs import hammered
-
-    found = requests.read(file, lambda job: job, proofless=True)
-    asked, progress = found.requests, _progress()
-    with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
-        pool = LeanPool(processes, engine=lambda: Lean(timeout, progress=arrived))
-        with pool, progress.phase("striking theorems", len(asked)) as phase:
-            struck = []
-            for one in strike([request.job for request in asked], pool.check):
-                struck.append(one)
-                phase.advance(1)
-    content, text = hammered([request.id for request in asked], struck)
-    answer(document("lean-hammer/1", **content), text, as_json)
-    return 0
-
-
-@lean.command()
-@as_json_option
-def setup(as_json: bool) -> int:
-    """Set up the embedded Lean now.
-
-    Otherwise that is done at first use. One that is whole is left as it is.
-    """
-    from speciate.niches.lean.setup import ensure_embedded
-    from speciate.progress import counted_bytes
-
-    started = time.monotonic()
-    with stdout_for_answers(), counted_bytes(_progress(), "fetching Lean") as arrived:
-        embedded = ensure_embedded(arrived)
-    seconds = round(time.monotonic() - started, 1)
-    found = document("lean-setup/1", node=str(embedded.node), library=str(embedded.library), seconds=seconds)
-    answer(found, f"the embedded Lean is in {embedded.library.parent}", as_json)
-    return 0
+cli.add_command(lean)
 
 
 @cli.command()
@@ -410,9 +291,3 @@ def _prepare_process() -> None:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
-
-
-def _progress() -> "Progress":
-    from speciate.progress import progress_on
-
-    return progress_on(sys.stderr)
