@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from speciate.niches.lean import native, setup
+from speciate.niches.lean import contain, native, setup
 from speciate.niches.lean.engine import Lean
 from speciate.niches.lean.verdict import LeanJob, LeanVerdict, by
 
@@ -244,22 +245,43 @@ def test_no_process_outlives_a_killed_parent() -> None:
     pytest.fail("Lean still runs")
 
 
-@pytest.mark.usefixtures("lean_home")
-def test_a_native_lean_runs_the_checker_from_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded Lean in the place of a native one: a `lean` on PATH that is given the checker's text."""
+CONTAINMENTS: tuple[contain.Containment, ...] = ("bubblewrap", "namespaces", "limits", "none")
+
+
+def stand_in(folder: Path) -> Path:
+    """The embedded Lean in the place of a native one: a `lean` that is given the checker's text."""
     embedded = setup.ensure_embedded()
     environment = embedded.environment()
-    stand_in = tmp_path / "lean"
-    stand_in.write_text(
+    path = folder / "toolchain" / "bin" / "lean"
+    path.parent.mkdir(parents=True)
+    path.write_text(
         '#!/bin/sh\n[ "$2" = --run ] || exit 1\n'
         f"export LEAN_WASM='{environment['LEAN_WASM']}' LEAN_PATH='{environment['LEAN_PATH']}'\n"
         'export LEAN_FILES="{\\"/checker.lean\\": \\"$3\\"}"\n'
         f"exec '{embedded.node}' '{embedded.made / 'lean.js'}' \"$1\" --run /checker.lean\n"
     )
-    stand_in.chmod(0o755)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.usefixtures("lean_home")
+@pytest.mark.parametrize("by", CONTAINMENTS)
+def test_a_native_lean_runs_the_checker_from_its_text_contained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: contain.Containment
+) -> None:
+    if by not in contain.available():
+        pytest.skip(f"this machine has no {by}")
+    monkeypatch.setattr(contain, "containment", Mock(return_value=by))
+    path = stand_in(tmp_path)
+    embedded = setup.ensure_embedded()
+    seen = ("/bin", "/usr/bin", embedded.node.parent.parent, embedded.package, embedded.made)
+    monkeypatch.setenv(native.READS, os.pathsep.join(map(str, seen)))
     monkeypatch.delenv(native.CHOICE)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
     with Lean() as lean:
-        assert judge(lean, TRUE, f"{HONEST} -- natively").proved
-        assert judge(lean, FALSE, "rfl -- natively").reason == "error"
+        assert judge(lean, TRUE, f"{HONEST} -- natively, {by}").proved, lean.notes
+        assert judge(lean, FALSE, f"rfl -- natively, {by}").reason == "error"
         assert (lean.engine, lean.notes) == ("native", [])
+        bomb = judge(lean, "theorem t : (List.replicate 100000000 0).length = 100000000", f"simp -- {by}")
+        assert (bomb.verdict, bomb.reason) == ("crashed", "memory")
+        assert judge(lean, TRUE, f"{HONEST} -- again, {by}").proved

@@ -206,9 +206,8 @@ def test_a_dry_run_answers_and_writes_nothing(
     monkeypatch.setenv("SPECIATE_HOME", str(home))
     monkeypatch.chdir(ROOT)
     recipe = home.parent / "r.yaml"
-    recipe.write_text(
-        f"species: a\nbase: {{model: {random_llama}}}\nniche: {{name: lean}}\ntrain: {{max_length: 256}}\n"
-    )
+    niche = "{name: lean, families: [conjunctions, witnesses]}"
+    recipe.write_text(f"species: a\nbase: {{model: {random_llama}}}\nniche: {niche}\ntrain: {{max_length: 256}}\n")
     assert run(["train", str(recipe), "--dry-run", "--json"]) == 0
     plan = the_document(capsys.readouterr().out)
     assert (plan["schema"], plan["species"], plan["recipe"]["train"]["max_length"]) == ("plan/1", "a", 256)

@@ -5,6 +5,9 @@ from random import Random
 from speciate.niches.lean.binders import VALUES, hypotheses, theorem
 from speciate.niches.lean.theorems import Theorem
 
+CLOSED = 0.15
+"""Share of the witnesses that are numbers; automation finds some of those."""
+
 
 def linear(rng: Random) -> Theorem:
     """Linear arithmetic over Nat or Int: the goal is a sum of the hypotheses with some slack."""
@@ -61,8 +64,25 @@ def bracketed(text: str) -> str:
     return f"({text})" if " " in text else text
 
 
+def closed_witness(rng: Random) -> Theorem:
+    """A number that must be named, where nothing but numbers is given."""
+    x = rng.choice(VALUES)
+    value, shift, factor, other = rng.randint(1, 99), rng.randint(1, 99), rng.randint(2, 9), rng.randint(11, 99)
+    goal, number = rng.choice(
+        (
+            (f"{x} + {shift} = {value + shift}", f"{value + shift} - {shift}"),
+            (f"{x} - {shift} = {value}", f"{value} + {shift}"),
+            (f"{x} = {other} * {factor}", f"{other} * {factor}"),
+            (f"{value - 1} < {x} ∧ {x} < {value + 1}", f"{value - 1} + 1"),
+        )
+    )
+    return Theorem("witnesses", f"theorem t : ∃ {x} : Nat, {goal}", f"exact ⟨{number}, by decide⟩", (x,))
+
+
 def witnesses(rng: Random) -> Theorem:
     """A number that must be named, by an operation that undoes the goal's; its check is arithmetic."""
+    if rng.random() < CLOSED:
+        return closed_witness(rng)
     x, *values = rng.sample(VALUES, rng.randint(3, 5))
     cut = rng.randint(1, len(values) - 1)
     sides = [" + ".join(names) for names in (values[:cut], values[cut:])]

@@ -168,8 +168,8 @@ def case_splits(rng: Random) -> Theorem:
     cases: list[str] = []
     facts: dict[str, str] = {}
     routes: list[list[str]] = []
-    for _ in range(rng.randint(2, 3)):
-        steps = rng.choice((0, 1, 1, 2, 2)) if goal not in cases else rng.choice((1, 2))
+    for _ in range(rng.choice((2, 2, 3))):
+        steps = rng.choice((0, 1, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 2))
         steps = min(steps, MOST_LINKS - len(facts))
         stops = [spare.pop() for _ in range(steps)] + [goal]
         cases.append(stops[0])

@@ -9,10 +9,15 @@ from pathlib import Path
 from speciate import storage
 from speciate.errors import LeanUnavailable
 from speciate.niches.lean import package
+from speciate.niches.lean.contain import contained
 from speciate.niches.lean.setup import CHECKER, START
 
 CHOICE = "SPECIATE_LEAN"
 """Environment variable: `native`, `embedded` or the path of a `lean`; unset, a native Lean goes first."""
+READS = "SPECIATE_LEAN_READS"
+"""Environment variable: folders beside its own toolchain that a contained Lean may read, parted as in PATH."""
+ADDRESS_SPACE = 32_000_000_000
+"""Bytes; a library is mapped, not read, so this is far above the memory that a worker may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +29,10 @@ class NativeLean:
     """Our checker, as text."""
 
     def command(self) -> list[str]:
-        """Starts the checker."""
-        return [str(self.path), "-DElab.async=false", "--run", str(self.checker)]
+        """Starts the checker, contained."""
+        more = [Path(folder) for folder in os.environ.get(READS, "").split(os.pathsep) if folder]
+        start = [str(self.path), "-DElab.async=false", "--run", str(self.checker)]
+        return contained(start, [self.path.parent.parent, self.checker, *more], ADDRESS_SPACE)
 
     def environment(self) -> dict[str, str]:
         """All that the process may know of the host."""

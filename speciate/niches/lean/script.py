@@ -30,6 +30,7 @@ _EDITS = (
     ('return locateFile("lean.wasm")', 'return process.env["LEAN_WASM"]'),
     # Lean looks for its own folder on the disk that it sees.
     ("if(isNode){path=__filename}else{", 'path="/library/lean";if(!isNode){'),
+    ('process.binding("constants")', "{fs:fs.constants}"),
     ('var cp=require("child_process");', 'throw new Error("no processes");'),
     ("if(!ENVIRONMENT_IS_PTHREAD){createWasm();", "if(!ENVIRONMENT_IS_PTHREAD){dieWithParent();createWasm();"),
 )

