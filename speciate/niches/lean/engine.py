@@ -70,8 +70,10 @@ class Lean:
         max_rss_bytes: int = MAX_RSS_BYTES,
         progress: Progress | None = None,
         judge: Judge | None = None,
+        remembers: bool = True,
     ) -> None:
         self.timeout_s = timeout_s
+        self.remembers = remembers
         self.judge: Judge = judge or LocalJudge(max_rss_bytes, progress)
         self._cache: VerdictCache | None = None
 
@@ -124,7 +126,7 @@ class Lean:
         if refusal := gate.refusal(job):
             message = explained(refusal.reason, refusal.detail)
             return LeanVerdict("rejected", refusal.reason, message, 0.0, (), self.engine, self.version)
-        answer = self._memory().find(self._key(job))
+        answer = self._memory().find(self._key(job)) if self.remembers else None
         return judged(answer["answer"], answer["engine"], answer["lean"]) if answer else None
 
     def judged(self, job: LeanJob) -> LeanVerdict:
@@ -163,7 +165,7 @@ class Lean:
             except (KeyError, TypeError, ValueError) as error:
                 self.judge.close()
                 return self._failed("crashed", "output", f"the judge's answer cannot be read: {error}", 0.0)
-            if verdict.reason != "name":
+            if verdict.reason != "name" and self.remembers:
                 found = {"answer": dict(answer), "engine": self.engine, "lean": self.version}
                 self._memory().keep(self._key(kept_as), found)
             return verdict

@@ -43,7 +43,7 @@ class LeanPool:
     ) -> None:
         make = engine or (lambda: Lean(progress=progress))
         self.engines = [make() for _ in range(size or processes())]
-        self._memory = Lean(judge=self.engines[0].judge)
+        self._memory = Lean(judge=self.engines[0].judge, remembers=self.engines[0].remembers)
         self._threads: ThreadPoolExecutor | None = None
         self._pending: deque[Future[LeanVerdict] | LeanVerdict] = deque()
 
