@@ -5,7 +5,7 @@ from random import Random
 from speciate.niches.lean.binders import VALUES, hypotheses, theorem
 from speciate.niches.lean.theorems import Theorem
 
-CLOSED = 0.2
+CLOSED = 0.3
 """Share of the witnesses that are numbers; automation finds some of those."""
 
 
@@ -67,11 +67,10 @@ def bracketed(text: str) -> str:
 def closed_witness(rng: Random) -> Theorem:
     """A number that must be named, where nothing but numbers is given."""
     x = rng.choice(VALUES)
-    value, shift = rng.randint(1, 30), rng.randint(1, 30)
+    value, shift = rng.randint(1, 99), rng.randint(1, 99)
     goal, number = rng.choice(
         (
             (f"{x} + {shift} = {value + shift}", f"{value + shift} - {shift}"),
-            (f"{x} - {shift} = {value}", f"{value} + {shift}"),
             (f"{shift} + {x} = {shift + value}", f"{shift + value} - {shift}"),
             (f"{value - 1} < {x} ∧ {x} < {value + 1}", f"{value - 1} + 1"),
         )
