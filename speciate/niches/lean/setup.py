@@ -137,7 +137,7 @@ def _compile(aside: Path, lean: EmbeddedLean) -> None:
 
 def _node(node: Path, made: Path, *allowed: str) -> list[str]:
     """Node on the script: it may read the home's cache and start threads, and write nothing and start no process."""
-    cache = {made.parent, made.parent.resolve()}
+    cache = {made.parent, made.parent.resolve(), made.resolve().parent}
     rights = ["--permission", "--allow-worker", *(f"--allow-fs-read={folder}" for folder in sorted(cache)), *allowed]
     return [str(node), "--disable-warning=SecurityWarning", *rights, str(made / "lean.js")]
 
