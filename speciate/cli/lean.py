@@ -40,7 +40,7 @@ def check_proofs(
     from dataclasses import replace
 
     from speciate.niches.lean import requests
-    from speciate.niches.lean.engine import Lean
+    from speciate.niches.lean.choice import chosen_lean
     from speciate.niches.lean.pool import LeanPool
     from speciate.progress import counted_bytes
     from speciate.reports import proofs
@@ -50,7 +50,7 @@ def check_proofs(
         click.echo(f"ignored keys: {', '.join(found.ignored)}", err=True)
     asked, tally, progress, stdout = found.requests, proofs.Tally(), progress_shown(), sys.stdout
     with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
-        pool = LeanPool(processes, engine=lambda: Lean(timeout, progress=arrived))
+        pool = LeanPool(processes, engine=lambda: chosen_lean(timeout, arrived))
         with pool, progress.phase("checking proofs", len(asked)) as phase:
             for request, verdict in zip(asked, pool.check(request.job for request in asked), strict=True):
                 line = requests.line(request, verdict) if as_json else proofs.row(str(request.id), verdict)
@@ -76,7 +76,7 @@ def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> 
     it, if any, are not looked at.
     """
     from speciate.niches.lean import requests
-    from speciate.niches.lean.engine import Lean
+    from speciate.niches.lean.choice import chosen_lean
     from speciate.niches.lean.hammer import strike
     from speciate.niches.lean.pool import LeanPool
     from speciate.progress import counted_bytes
@@ -85,7 +85,7 @@ def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> 
     found = requests.read(file, lambda job: job, proofless=True)
     asked, progress = found.requests, progress_shown()
     with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
-        pool = LeanPool(processes, engine=lambda: Lean(timeout, progress=arrived))
+        pool = LeanPool(processes, engine=lambda: chosen_lean(timeout, arrived))
         with pool, progress.phase("striking theorems", len(asked)) as phase:
             struck = []
             for one in strike([request.job for request in asked], pool.check):

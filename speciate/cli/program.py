@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from speciate import __version__, hardware
+from speciate.cli.data import data
 from speciate.cli.lean import lean
 from speciate.cli.options import Group, as_json_option, progress_shown
 from speciate.endings import Terminated, answer, document, failed, stdout_for_answers
@@ -223,6 +224,7 @@ def train_base(recipe: str, overrides: tuple[str, ...], out: Path | None, resume
 
 
 cli.add_command(lean)
+cli.add_command(data)
 
 
 @cli.command()

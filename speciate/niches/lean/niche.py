@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from speciate.niches.base import Item, Verdict
+from speciate.niches.lean.choice import chosen_lean
 from speciate.niches.lean.families import FAMILIES
 from speciate.niches.lean.hammer import Struck, strike
 from speciate.niches.lean.pool import LeanPool
@@ -35,7 +36,7 @@ class LeanVerifier:
     """
 
     def __init__(self, on_setup: Callable[[int, int], None] | None = None, without: tuple[str, ...] = ()) -> None:
-        self.lean = LeanPool(progress=on_setup)
+        self.lean = LeanPool(engine=lambda: chosen_lean(progress=on_setup))
         self.without = without
         self.version = ""
         """Version of the Lean that judged last; a verdict that is remembered names the one that gave it."""
