@@ -42,7 +42,7 @@ Row = dict[str, Any]
 def jobs_of(name: str) -> list[LeanJob]:
     """The jobs of one of the files in evals/lean."""
     lines = (ROOT / "evals" / "lean" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [parse(line)[0].job for line in lines]
+    return [parse(line).job for line in lines]
 
 
 def fresh() -> Lean:

@@ -118,7 +118,7 @@ def main() -> None:
         runs.append(one_run(scratch / "cache", chosen.recipe, seed))
         found = {"machine": machine, "summary": summary(runs), "help_seconds": help_seconds(scratch), "runs": runs}
         write_json(chosen.out, found)
-        print(json.dumps(found["summary"], indent=1), flush=True)  # noqa: T201 - a script
+        print(json.dumps(found["summary"], indent=1), flush=True)
 
 
 if __name__ == "__main__":

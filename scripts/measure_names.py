@@ -111,7 +111,7 @@ def main() -> None:
     for seed in chosen.seeds:
         for spelling in SPELLINGS:
             rows.append(measure(spelling, chosen.steps, seed, chosen.asked))
-            print(rows[-1], flush=True)  # noqa: T201 - a script
+            print(rows[-1], flush=True)
             write_json(chosen.out, facts | {"rows": rows})
 
 

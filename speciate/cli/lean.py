@@ -3,11 +3,15 @@
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from speciate.cli.options import Group, as_json_option, progress_shown
 from speciate.endings import answer, document, stdout_for_answers
+
+if TYPE_CHECKING:
+    from speciate.niches.lean.verdict import LeanJob
 
 
 @click.group(cls=Group)
@@ -35,24 +39,33 @@ def check_proofs(
     which means `theorem swap (p q : Prop) (h : p ∧ q) : q ∧ p := ⟨h.2, h.1⟩`. It may have a "context" of trusted
     definitions, and "axioms" of that context to rest on. The answers come in the same order.
 
+    Or FILE is an ordinary Lean file (.lean): its theorems are checked one after another, each with what comes before it
+    as its context, the theorems that were not accepted left out.
+
     Exit status 0 when every proof was answered, whatever the answers are.
     """
     from dataclasses import replace
 
-    from speciate.niches.lean import requests
+    from speciate.niches.lean import requests, source
     from speciate.niches.lean.choice import chosen_lean
     from speciate.niches.lean.pool import LeanPool
     from speciate.progress import counted_bytes
     from speciate.reports import proofs
 
-    found = requests.read(file, lambda job: replace(job, max_heartbeats=max_heartbeats, without=without))
-    if found.ignored:
-        click.echo(f"ignored keys: {', '.join(found.ignored)}", err=True)
-    asked, tally, progress, stdout = found.requests, proofs.Tally(), progress_shown(), sys.stdout
+    def limited(job: "LeanJob") -> "LeanJob":
+        return replace(job, max_heartbeats=max_heartbeats, without=without)
+
+    pieces = source.pieces(requests.text_of(file)) if file.suffix == ".lean" else []
+    asked = [] if pieces else requests.read(file, limited)
+    tally, progress, stdout = proofs.Tally(), progress_shown(), sys.stdout
     with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
         pool = LeanPool(processes, engine=lambda: chosen_lean(timeout, arrived))
-        with pool, progress.phase("checking proofs", len(asked)) as phase:
-            for request, verdict in zip(asked, pool.check(request.job for request in asked), strict=True):
+        with pool, progress.phase("checking proofs", len(asked) or source.theorems(pieces)) as phase:
+            if pieces:
+                answers = source.checked(pieces, limited, lambda job: next(pool.check([job])))
+            else:
+                answers = zip(asked, pool.check(request.job for request in asked), strict=True)
+            for request, verdict in answers:
                 line = requests.line(request, verdict) if as_json else proofs.row(str(request.id), verdict)
                 click.echo(line, file=stdout)
                 tally.add(verdict)
@@ -82,8 +95,7 @@ def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> 
     from speciate.progress import counted_bytes
     from speciate.reports.proofs import hammered
 
-    found = requests.read(file, lambda job: job, proofless=True)
-    asked, progress = found.requests, progress_shown()
+    asked, progress = requests.read(file, lambda job: job, proofless=True), progress_shown()
     with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
         pool = LeanPool(processes, engine=lambda: chosen_lean(timeout, arrived))
         with pool, progress.phase("striking theorems", len(asked)) as phase:

@@ -36,7 +36,7 @@ def cases(name: str) -> list[Any]:
 
 def request(case: dict[str, Any]) -> Request:
     """The case as the command line reads it."""
-    return parse(json.dumps(case))[0]
+    return parse(json.dumps(case))
 
 
 def test_there_are_enough_cases() -> None:

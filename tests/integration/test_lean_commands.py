@@ -40,7 +40,6 @@ def test_check_answers_each_line_in_order(file: Path) -> None:
     assert [row["id"] for row in found] == [row["id"] for row in ROWS]
     assert [row["verdict"] for row in found] == ["accepted", "accepted", "rejected", "accepted", "accepted"]
     assert {tuple(row) for row in found} == {("id", "verdict", "reason", "message", "ms", "axioms", "engine", "lean")}
-    assert "ignored keys: kind" in done.stderr
 
 
 def test_check_shows_a_person_what_came_of_it(file: Path) -> None:
@@ -101,3 +100,42 @@ def test_trace_without_lake_says_what_it_needs(tmp_path: Path) -> None:
     done = speciate("data", "trace", str(tmp_path))
     assert done.returncode in (2, 5)
     assert "Traceback" not in done.stderr
+
+
+LEAN_FILE = """import Std
+/-! A file as people keep them. -/
+
+namespace Zoo
+/-- Adds one: not a theorem := here -/
+def next (n : Nat) : Nat := n + 1
+
+@[simp] theorem next_eq (n : Nat) (h : n = n := rfl) : next n = n + 1 := rfl
+
+theorem wrong : next 1 = 3 := by
+  decide
+
+lemma twice (n : Nat) : next (next n) = n + 2 := by
+  simp
+
+theorem rests_on_wrong : next 1 = 3 := wrong
+end Zoo
+
+theorem outside : Zoo.next 1 = 2 := by /- := -/
+  exact Zoo.next_eq 1
+"""
+
+
+def test_check_takes_an_ordinary_lean_file(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.lean"
+    path.write_text(LEAN_FILE)
+    done = speciate("lean", "check", str(path), "--json")
+    assert done.returncode == 0, done.stderr
+    found = {row["id"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert {name: row["verdict"] for name, row in found.items()} == {
+        "next_eq": "accepted", "wrong": "rejected", "twice": "accepted", "rests_on_wrong": "rejected",
+        "outside": "accepted",
+    }, found  # fmt: skip
+    path.write_text("import Mathlib\n" + LEAN_FILE)
+    done = speciate("lean", "check", str(path))
+    assert done.returncode == 2
+    assert "imports Mathlib" in done.stderr

@@ -83,10 +83,10 @@ def test_whoever_kills_the_processes_changes_no_answer() -> None:
         def kill() -> None:
             nonlocal killed
             while not over.wait(2.0):
-                judges = [engine.judge for engine in pool.engines if engine.is_running]
-                alive = [judge._worker for judge in judges if isinstance(judge, LocalJudge) and judge._worker]
+                judges = [engine.judge for engine in pool.engines]
+                alive = [judge.pid for judge in judges if isinstance(judge, LocalJudge) and judge.pid]
                 if alive:
-                    os.kill(rng.choice(alive).pid, signal.SIGKILL)
+                    os.kill(rng.choice(alive), signal.SIGKILL)
                     killed += 1
 
         killer = threading.Thread(target=kill)

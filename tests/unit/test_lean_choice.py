@@ -24,6 +24,7 @@ class Stage:
     def __init__(self) -> None:
         self.broken: set[str] = set()
         self.credulous: set[str] = set()
+        self.known = 0
         self.says: dict[str, Any] = {}
         self.started: list[str] = []
         self.asked: list[str] = []
@@ -34,7 +35,10 @@ class ActingWorker:
 
     stage = Stage()
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], max_rss_bytes: int) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], max_rss_bytes: int, has_children: bool
+    ) -> None:
+        assert has_children is not Path(command[0]).name.startswith("node")
         assert environment
         assert max_rss_bytes
         self.name = Path(command[0]).name
@@ -53,6 +57,7 @@ class ActingWorker:
         assert timeout_s > 0
         proof = request["proofs"][0]
         if proof == "Nat.add_comm x y":
+            self.stage.known += 1
             right = request["statement"].endswith("y + x") or self.name in self.stage.credulous
             return {
                 "proved": right,
@@ -106,6 +111,15 @@ def install(folder: Path) -> Path:
     path.write_text("#!/bin/sh\nexit 1\n")
     path.chmod(0o755)
     return path
+
+
+def test_known_proofs_are_judged_once_by_each_process(stage: Stage) -> None:
+    with Lean(remembers=False) as lean:
+        assert [found.proved for found in lean.check([JOB] * 5)] == [True] * 5
+        assert stage.known == 2
+        stage.says["a"] = [WorkerDied("process", "it ended")]
+        assert next(lean.check([dataclasses.replace(JOB, proof="a")])).proved
+    assert stage.known == 4
 
 
 def test_without_a_native_lean_the_embedded_one_is_taken(stage: Stage) -> None:

@@ -35,11 +35,10 @@ def plain(job: LeanJob) -> LeanJob:
 def test_a_line_is_a_theorem(tmp_path: Path) -> None:
     row = {"id": "a.b", "statement": "(p : Prop) : p", "proof": "by simp", "context": "def x := 1", "axioms": ["q"]}
     found = read(write(tmp_path / "f", row, "", {"id": 7, "statement": ": 1 = 1", "proof": "rfl", "more": 1}), plain)
-    first, second = (request.job for request in found.requests)
+    first, second = (request.job for request in found)
     assert (first.statement, first.name, first.proof) == ("theorem «a».«b» (p : Prop) : p", "a.b", "by simp")
     assert (first.context, first.axioms, first.auto_implicit, first.renamable) == ("def x := 1", ("q",), True, True)
-    assert (second.statement, found.requests[1].id) == ("theorem «7» : 1 = 1", 7)
-    assert found.ignored == ["more"]
+    assert (second.statement, found[1].id) == ("theorem «7» : 1 = 1", 7)
 
 
 def test_all_bad_lines_are_told_at_once(tmp_path: Path) -> None:
@@ -76,11 +75,11 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_text_stay_in_the_proof(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b'{"id": "a", "statement": "s", "proof": "by \xff"}')
-    assert read(tmp_path / "f", plain).requests[0].job.proof == "by \udcff"
+    assert read(tmp_path / "f", plain)[0].job.proof == "by \udcff"
 
 
 def test_the_hammer_needs_no_proof() -> None:
-    assert parse('{"id": 1, "statement": "s"}', proofless=True)[0].job.proof == ""
+    assert parse('{"id": 1, "statement": "s"}', proofless=True).job.proof == ""
     with pytest.raises(ValueError, match="no 'proof'"):
         parse('{"id": 1, "statement": "s"}')
 
@@ -92,13 +91,13 @@ def test_any_id_is_a_name(identity: str | int) -> None:
     assert all(name.split("."))
     assert not set(name) & set("«»\n\0")
     row = json.dumps({"id": identity, "statement": "s", "proof": "p"})
-    assert parse(row)[0].id == identity
+    assert parse(row).id == identity
 
 
 @given(st.text(max_size=300))
 def test_no_line_breaks_it(text: str) -> None:
     with contextlib.suppress(ValueError):
-        assert parse(text)[0].job.statement.startswith("theorem ")
+        assert parse(text).job.statement.startswith("theorem ")
 
 
 def test_a_new_name_is_in_the_statement_too() -> None:
@@ -109,7 +108,7 @@ def test_a_new_name_is_in_the_statement_too() -> None:
 
 
 def test_an_answer_is_one_line_with_its_id() -> None:
-    request = parse('{"id": "x", "statement": "s", "proof": "p"}')[0]
+    request = parse('{"id": "x", "statement": "s", "proof": "p"}')
     verdict = LeanVerdict("accepted", "", "", 1.26, ("propext",), "embedded", "4.28.0", 3)
     keys = ["id", "verdict", "reason", "message", "ms", "axioms", "engine", "lean"]
     found = json.loads(line(request, verdict))

@@ -36,7 +36,7 @@ FAMILIES: dict[str, Family] = {
 SOLVED: Mapping[str, float] = {
     "linear": 1.0,
     "decidable": 1.0,
-    "witnesses": 0.2,
+    "witnesses": 0.19,
     "conjunctions": 0.1,
     "equalities": 0.1,
     "quantifiers": 0.1,

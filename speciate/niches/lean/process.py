@@ -34,6 +34,8 @@ class LocalJudge:
         self._progress = progress
         self._lean: native.NativeLean | setup.EmbeddedLean | None = None
         self._worker: Worker | None = None
+        self._known_good: Worker | None = None
+        """The process that came up and judged what is known."""
         self._closings = 0
 
     @property
@@ -48,6 +50,12 @@ class LocalJudge:
         """Whether there is a process."""
         return self._worker is not None and self._worker.alive
 
+    @property
+    def pid(self) -> int | None:
+        """The process, where there is one."""
+        worker = self._worker
+        return worker.pid if worker is not None and worker.alive else None
+
     def start(self) -> None:
         """Start the process and return at once.
 
@@ -60,7 +68,8 @@ class LocalJudge:
         if self._lean is None:
             self._choose(native.chosen_native() or setup.ensure_embedded(self._progress))
         assert self._lean is not None
-        self._worker = Worker(self._lean.command(), self._lean.environment(), self._max_rss)
+        wrapped = isinstance(self._lean, native.NativeLean)
+        self._worker = Worker(self._lean.command(), self._lean.environment(), self._max_rss, wrapped)
         atexit.register(self.close)
 
     def wait_ready(self) -> None:
@@ -116,6 +125,8 @@ class LocalJudge:
             self.start()
             worker = self._worker
             assert worker is not None
+            if worker is self._known_good:
+                return worker
             try:
                 worker.wait_ready(_START_TIMEOUT_S)
                 self._check_known(worker)
@@ -131,6 +142,7 @@ class LocalJudge:
                 failures.append(f"it was not ready after {_START_TIMEOUT_S:.0f} s")
             else:
                 self.version = worker.version
+                self._known_good = worker
                 return worker
             if self.engine == "native" and not native.is_forced():
                 self.notes.append(f"the native Lean does not run the checker, the embedded one does: {failures.pop()}")

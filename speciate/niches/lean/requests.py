@@ -4,6 +4,7 @@ A line `{"id", "statement", "proof", "context"?, "axioms"?}` means `theorem <id>
 context. Knows nothing of engines.
 """
 
+import difflib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -25,49 +26,44 @@ class Request:
     job: LeanJob
 
 
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """All lines of a file, and the keys in it that mean nothing here."""
-
-    requests: list[Request]
-    ignored: list[str]
-
-
-def read(path: Path, limits: Callable[[LeanJob], LeanJob], proofless: bool = False) -> Requests:
-    """The requests of a file, each job after `limits`; a proof may hold any bytes, or be missing where `proofless`.
-    Raises InputError with every line that is no request, or NotFound.
+def text_of(path: Path) -> str:
+    """A file's text; bytes that are no UTF-8 stay what they are, so that the proof that holds them is refused, not the
+    file. Raises NotFound or InputError.
     """
     try:
-        # Bytes that are no UTF-8 stay what they are, so that the proof that holds them is refused, not the file.
-        text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+        return path.read_bytes().decode("utf-8", errors="surrogateescape")
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {str(path)!r}") from error
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+
+
+def read(path: Path, limits: Callable[[LeanJob], LeanJob], proofless: bool = False) -> list[Request]:
+    """The requests of a file, each job after `limits`; a proof may hold any bytes, or be missing where `proofless`.
+    Raises InputError with every line that is no request, or NotFound. Other keys than ours are the caller's own.
+    """
     requests: list[Request] = []
     problems: list[str] = []
-    ignored: dict[str, None] = {}
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(text_of(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            request, unknown = parse(line, proofless)
+            request = parse(line, proofless)
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
         else:
             requests.append(replace(request, job=limits(request.job)))
-            ignored |= dict.fromkeys(unknown)
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = [f"... and {len(problems) - _MOST_PROBLEMS} more lines"]
     if problems:
         raise InputError("\n".join(problems))
     if not requests:
         raise InputError(f"{str(path)!r} holds no proof. A line is {json.dumps(dict.fromkeys(KEYS[:3], '...'))}")
-    return Requests(requests, list(ignored))
+    return requests
 
 
-def parse(line: str, proofless: bool = False) -> tuple[Request, list[str]]:
-    """The request of one line, and its keys that mean nothing. Raises ValueError."""
+def parse(line: str, proofless: bool = False) -> Request:
+    """The request of one line. Raises ValueError; a misspelt optional key too, as one that is near to ours."""
     try:
         found: Any = json.loads(line)
     except RecursionError as error:
@@ -77,6 +73,8 @@ def parse(line: str, proofless: bool = False) -> tuple[Request, list[str]]:
     row = cast(dict[str, Any], found)
     if proofless:
         row.setdefault("proof", "")
+    if near := [key for key in row if key not in KEYS and difflib.get_close_matches(key, KEYS, 1, 0.75)]:
+        raise ValueError(f"it has the key {near[0]!r}; ours are {', '.join(KEYS)}")
     if missing := [key for key in KEYS[:3] if key not in row]:
         raise ValueError(f"it has no {' and no '.join(map(repr, missing))}")
     identity, context, axioms = row["id"], row.get("context") or "", row.get("axioms") or []
@@ -91,7 +89,7 @@ def parse(line: str, proofless: bool = False) -> tuple[Request, list[str]]:
     allowed = tuple(cast(list[str], axioms))
     statement = stated(name, row["statement"])
     job = LeanJob(context, statement, row["proof"], name, axioms=allowed, auto_implicit=True, renamable=True)
-    return Request(identity, job), [key for key in row if key not in KEYS]
+    return Request(identity, job)
 
 
 def name_of(identity: str | int) -> str:

@@ -47,8 +47,11 @@ class WorkerTooSlow(Exception):
 class Worker:
     """A running checker. `close`, and every failure, kills its whole session."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], max_rss_bytes: int) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], max_rss_bytes: int, has_children: bool = False
+    ) -> None:
         self._max_rss = max_rss_bytes
+        self._has_children = has_children
         self._unread = b""
         self.version = ""
         self._scratch = tempfile.TemporaryDirectory(prefix="speciate-lean-", ignore_cleanup_errors=True)
@@ -106,7 +109,12 @@ class Worker:
 
     def resident_bytes(self) -> int:
         """Memory that the process and what it started hold now; 0 where the system does not tell."""
-        return sum(int(_fields(pid, "statm")[1]) for pid in _family(self.pid)) * os.sysconf("SC_PAGE_SIZE")
+        pages = [_fields(pid, "statm") for pid in self._pids()]
+        return sum(int(fields[1]) for fields in pages if fields) * os.sysconf("SC_PAGE_SIZE")
+
+    def _pids(self) -> list[int]:
+        """The process, and what it started where it is a wrapper of another; looking for that takes a millisecond."""
+        return _family(self.pid) if self._has_children else [self.pid]
 
     def close(self) -> None:
         """Kill the process and all that it started; may be called again."""
@@ -121,7 +129,7 @@ class Worker:
 
     def _seconds_worked(self) -> float | None:
         """Processor time of the process and what it started so far, None where the system does not tell."""
-        found = [_fields(pid, "stat") for pid in _family(self.pid)]
+        found = [_fields(pid, "stat") for pid in self._pids()]
         ticks = [int(fields[11]) + int(fields[12]) for fields in found if len(fields) > 12]
         return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
 
@@ -203,7 +211,7 @@ def _family(pid: int) -> list[int]:
         for task in _entries(Path(f"/proc/{found[-1]}/task")):
             with contextlib.suppress(OSError):
                 left += [int(child) for child in (task / "children").read_text().split()]
-    return [pid for pid in found if _fields(pid, "statm")]
+    return found
 
 
 def _entries(folder: Path) -> list[Path]:
