@@ -72,7 +72,7 @@ def test_hammer_says_what_needs_no_model(tmp_path: Path) -> None:
     rows = [
         {"id": "easy", "statement": "(a b : Nat) : a + b = b + a"},
         {"id": "hard", "statement": "(a b : Type) (f : a → b) (x : a) : Nonempty b"},
-        {"id": "broken", "statement": ": x = y"},
+        {"id": "broken", "statement": ": foo = bar"},
     ]
     (tmp_path / "f").write_text("\n".join(map(json.dumps, rows)))
     done = speciate("lean", "hammer", str(tmp_path / "f"), "--json")

@@ -2,9 +2,6 @@
 
 import os
 import signal
-import threading
-import time
-from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -51,7 +48,7 @@ malformed = st.one_of(
 
 @given(malformed)
 @settings(
-    max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_no_malformed_proof_is_accepted_or_ends_the_process(lean: Lean, proof: str) -> None:
     verdict = next(lean.check([LeanJob("", FALSE, proof)]))
@@ -61,8 +58,8 @@ def test_no_malformed_proof_is_accepted_or_ends_the_process(lean: Lean, proof: s
 
 @pytest.mark.parametrize(
     "proof",
-    ["by rfl\0", "by " + "x" * 1_000_000, "-- " + "y" * 1_000_000, "\udcff\udcfe", "by\n" + "  skip\n" * 5000],
-    ids=["nul", "one long word", "one long comment", "no UTF-8", "many lines"],
+    ["by rfl\0", "by " + "x" * 1_000_000, "-- " + "y" * 1_000_000, "\udcff\udcfe"],
+    ids=["nul", "one long word", "one long comment", "no UTF-8"],
 )
 def test_a_proof_of_a_strange_size_or_alphabet_is_refused(lean: Lean, proof: str) -> None:
     assert next(lean.check([LeanJob("", FALSE, proof)])).verdict == "rejected"
@@ -75,30 +72,15 @@ def test_a_proof_that_crashes_the_parser_costs_only_itself(lean: Lean) -> None:
     assert after.proved
 
 
-def test_whoever_kills_the_processes_changes_no_answer() -> None:
-    rng, over, killed = Random(0), threading.Event(), 0
-    jobs = [LeanJob("", TRUE if n % 2 else FALSE, f"Nat.add_comm x y -- killed {n}") for n in range(400)]
-    with LeanPool(2, engine=lambda: Lean(remembers=False)) as pool:
-
-        def kill() -> None:
-            nonlocal killed
-            while not over.wait(2.0):
-                judges = [engine.judge for engine in pool.engines]
-                alive = [judge.pid for judge in judges if isinstance(judge, LocalJudge) and judge.pid]
-                if alive:
-                    os.kill(rng.choice(alive), signal.SIGKILL)
-                    killed += 1
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            found = list(pool.check(jobs))
-            # The answers may all be there before the first kill; some more are asked for after one.
-            while not killed:
-                time.sleep(0.1)
-            found += list(pool.check(jobs[:20]))
-        finally:
-            over.set()
-            killer.join()
-    assert [one.proved for one in found] == [bool(n % 2) for n in range(400)] + [bool(n % 2) for n in range(20)]
-    assert killed >= 1
+def test_whoever_kills_a_process_changes_no_answer() -> None:
+    jobs = [LeanJob("", TRUE if n % 2 else FALSE, f"Nat.add_comm x y -- killed {n}") for n in range(60)]
+    found: list[bool] = []
+    with LeanPool(1, engine=lambda: Lean(remembers=False)) as pool:
+        judge = pool.engines[0].judge
+        assert isinstance(judge, LocalJudge)
+        for verdict in pool.check(jobs):
+            found.append(verdict.proved)
+            if len(found) in (10, 30):
+                assert judge.pid is not None
+                os.kill(judge.pid, signal.SIGKILL)
+    assert found == [bool(n % 2) for n in range(60)]

@@ -66,7 +66,9 @@ def pieces(text: str) -> list[Command | Stated]:
         else:
             head = re.sub(r"^(?:private|protected)\s+|^lemma\b", "", piece[match.end("attributes") : proof].strip())
             statement = head if head.startswith("theorem") else f"theorem {head.removeprefix('lemma').strip()}"
-            found.append(Stated(match["name"], statement, piece[proof + 2 :].strip(), piece))
+            # `lemma` is a word of Mathlib's, not of Lean's own.
+            text = re.sub(r"\blemma\b", "theorem", piece[: match.end()]) + piece[match.end() :]
+            found.append(Stated(match["name"], statement, piece[proof + 2 :].strip(), text))
     return found
 
 
