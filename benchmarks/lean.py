@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import signal
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -53,10 +52,10 @@ def fresh() -> Lean:
     return lean
 
 
-def worker(lean: Lean) -> Any:
-    """The process behind an engine."""
+def judge_of(lean: Lean) -> LocalJudge:
+    """The judge behind an engine, whose process is on this machine."""
     assert isinstance(lean.judge, LocalJudge)
-    return lean.judge._worker
+    return lean.judge
 
 
 def tally(verdicts: Sequence[LeanVerdict]) -> dict[str, int]:
@@ -97,7 +96,7 @@ def speed() -> Row:
     started = time.monotonic()
     lean = fresh()
     start = time.monotonic() - started
-    before = worker(lean).resident_bytes()
+    before = judge_of(lean).resident_bytes()
     list(lean.check(LeanJob("", TRUE, f"{proof} -- warm {n}") for n in range(40) for proof in SMALL))
     rates: dict[str, float] = {}
     for proof in SMALL:
@@ -114,7 +113,7 @@ def speed() -> Row:
         begun = time.monotonic()
         next(iter(lean.check([LeanJob("", job.statement, f"{job.proof} -- alone")])))
         ms.append(1000 * (time.monotonic() - begun))
-    after = worker(lean).resident_bytes()
+    after = judge_of(lean).resident_bytes()
     lean.close()
     return {
         "start_s": round(start, 1),
@@ -195,9 +194,9 @@ def kills(count: int = 1000, every_s: float = 2.0) -> Row:
         def kill() -> None:
             nonlocal killed
             while not over.wait(every_s):
-                alive = [one for engine in pool.engines if (one := worker(engine)) is not None and one.alive]
+                alive = [pid for engine in pool.engines if (pid := judge_of(engine).pid) is not None]
                 if alive:
-                    os.kill(rng.choice(alive).pid, signal.SIGKILL)
+                    os.kill(rng.choice(alive), signal.SIGKILL)
                     killed += 1
 
         threading.Thread(target=kill, daemon=True).start()
@@ -209,21 +208,14 @@ def kills(count: int = 1000, every_s: float = 2.0) -> Row:
 
 
 def cache(count: int = 5000) -> Row:
-    """Requests that were judged before, by another engine, in another file."""
-    with tempfile.TemporaryDirectory() as folder:
-        real = storage.home
-        storage.home = lambda: Path(folder)  # type: ignore[assignment]
-        try:
-            lean = Lean()
-            lean.judge.start()
-            jobs = [LeanJob("", TRUE, f"{SMALL[0]} -- {n}") for n in range(200)]
-            list(lean.check(jobs))
-            started = time.monotonic()
-            assert all(found.proved for found in lean.check(jobs[n % 200] for n in range(count)))
-            seconds = time.monotonic() - started
-            lean.close()
-        finally:
-            storage.home = real
+    """Requests that were judged before, by one engine, asked of another."""
+    jobs = [LeanJob("", TRUE, f"{SMALL[0]} -- {time.time_ns()} {n}") for n in range(200)]
+    with Lean() as lean:
+        list(lean.check(jobs))
+    with Lean() as lean:
+        started = time.monotonic()
+        assert all(found.proved for found in lean.check(jobs[n % 200] for n in range(count)))
+        seconds = time.monotonic() - started
     return {"requests": count, "per_second": round(count / seconds)}
 
 

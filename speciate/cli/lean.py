@@ -55,13 +55,14 @@ def check_proofs(
     def limited(job: "LeanJob") -> "LeanJob":
         return replace(job, max_heartbeats=max_heartbeats, without=without)
 
-    pieces = source.pieces(requests.text_of(file)) if file.suffix == ".lean" else []
-    asked = [] if pieces else requests.read(file, limited)
+    is_source = file.suffix == ".lean"
+    pieces = source.pieces(requests.text_of(file)) if is_source else []
+    asked = [] if is_source else requests.read(file, limited)
     tally, progress, stdout = proofs.Tally(), progress_shown(), sys.stdout
     with stdout_for_answers(), counted_bytes(progress, "fetching Lean") as arrived:
         pool = LeanPool(processes, engine=lambda: chosen_lean(timeout, arrived))
         with pool, progress.phase("checking proofs", len(asked) or source.theorems(pieces)) as phase:
-            if pieces:
+            if is_source:
                 answers = source.checked(pieces, limited, lambda job: next(pool.check([job])))
             else:
                 answers = zip(asked, pool.check(request.job for request in asked), strict=True)
@@ -85,8 +86,8 @@ def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> 
     """Say which theorems of FILE need no model.
 
     Tries the obvious one-line proofs on each: rfl, decide, omega, simp, simp_all, grind, and induction on each variable
-    and then grind, with what the context defines named as lemmas. FILE is as for `speciate lean check`; the proofs in
-    it, if any, are not looked at.
+    and then grind, with what the context defines named as lemmas. FILE holds lines as for `speciate lean
+    check`; the proofs in them, if any, are not looked at.
     """
     from speciate.niches.lean import requests
     from speciate.niches.lean.choice import chosen_lean

@@ -14,7 +14,7 @@ from speciate.niches.lean import gate
 from speciate.niches.lean.cache import VerdictCache, key
 from speciate.niches.lean.package import Progress
 from speciate.niches.lean.process import LocalJudge
-from speciate.niches.lean.verdict import LONGEST_MESSAGE, LeanJob, LeanVerdict, explained, judged, renamed
+from speciate.niches.lean.verdict import LONGEST_MESSAGE, LeanJob, LeanVerdict, Outcome, explained, judged, renamed
 from speciate.niches.lean.worker import WorkerDied, WorkerTooSlow
 
 MAX_HEARTBEATS = 4_000
@@ -177,7 +177,7 @@ class Lean:
             self._cache.close()
             self._cache = None
 
-    def _failed(self, outcome: Any, reason: str, message: str, ms: float) -> LeanVerdict:
+    def _failed(self, outcome: Outcome, reason: str, message: str, ms: float) -> LeanVerdict:
         return LeanVerdict(outcome, reason, message[:LONGEST_MESSAGE], ms, (), self.engine, self.version)
 
     def _memory(self) -> VerdictCache:

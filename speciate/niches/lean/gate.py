@@ -84,7 +84,7 @@ def _refused_token(proof: str) -> Refusal | None:
         position = match.end()
         text = match.group()
         if match["block"]:
-            position = _end_of_comment(proof, position)
+            position = end_of_comment(proof, position)
         elif match["number"]:
             if sum(digit.isalnum() for digit in text) > MAX_DIGITS:
                 return Refusal("literal", f"the number {text[:30]} has more than {MAX_DIGITS} digits")
@@ -103,9 +103,10 @@ def _refused_token(proof: str) -> Refusal | None:
     return None
 
 
-def _end_of_comment(proof: str, position: int) -> int:
+def end_of_comment(text: str, position: int) -> int:
+    """Where the block comment ends whose inside begins at `position`; they nest, and may have no end."""
     depth = 1
-    while depth and (match := _BLOCK.search(proof, position)):
+    while depth and (match := _BLOCK.search(text, position)):
         depth += 1 if match.group() == "/-" else -1
         position = match.end()
-    return len(proof) if depth else position
+    return len(text) if depth else position

@@ -62,8 +62,9 @@ class InteractJudge:
         lake = os.environ.get("LAKE", "lake")
         try:
             project = LocalProject(directory=str(self.project), auto_build=False)
-            own = {"local_repl_path": str(self.repl), "build_repl": False} if self.repl else {}
-            config = LeanREPLConfig(project=project, lake_path=lake, **own)  # pyright: ignore[reportArgumentType]
+            config = LeanREPLConfig(
+                project=project, lake_path=lake, local_repl_path=self.repl, build_repl=self.repl is None
+            )
             self._server = LeanServer(config)
         except (OSError, RuntimeError, ValueError) as error:
             raise LeanUnavailable(

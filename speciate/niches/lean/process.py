@@ -56,6 +56,10 @@ class LocalJudge:
         worker = self._worker
         return worker.pid if worker is not None and worker.alive else None
 
+    def resident_bytes(self) -> int:
+        """Memory that the process holds now; 0 where there is none."""
+        return self._worker.resident_bytes() if self._worker is not None else 0
+
     def start(self) -> None:
         """Start the process and return at once.
 

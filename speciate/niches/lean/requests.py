@@ -73,7 +73,7 @@ def parse(line: str, proofless: bool = False) -> Request:
     row = cast(dict[str, Any], found)
     if proofless:
         row.setdefault("proof", "")
-    if near := [key for key in row if key not in KEYS and difflib.get_close_matches(key, KEYS, 1, 0.75)]:
+    if near := [key for key in row if key not in KEYS and difflib.get_close_matches(key, KEYS[1:], 1, 0.75)]:
         raise ValueError(f"it has the key {near[0]!r}; ours are {', '.join(KEYS)}")
     if missing := [key for key in KEYS[:3] if key not in row]:
         raise ValueError(f"it has no {' and no '.join(map(repr, missing))}")

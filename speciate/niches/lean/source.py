@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from speciate.errors import InputError
+from speciate.niches.lean.gate import end_of_comment
 from speciate.niches.lean.requests import Request
 from speciate.niches.lean.verdict import LeanJob, LeanVerdict
 
@@ -27,7 +28,6 @@ _THEOREM = re.compile(
 _TOKEN = re.compile(
     r'--[^\n]*|/-|"(?:\\.|[^"\\])*"|(?P<open>[(\[{⟨⦃])|(?P<close>[)\]}⟩⦄])|(?P<sign>:=)|(?P<cases>\n\s*\|)', re.DOTALL
 )
-_BLOCK = re.compile(r"/-|-/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,17 @@ def pieces(text: str) -> list[Command | Stated]:
     found: list[Command | Stated] = []
     for piece in _commands(body):
         match = _THEOREM.match(piece)
-        proof = _proof(piece, match.end()) if match else None
-        if match is None or proof is None:
+        if match is None:
             found.append(Command(piece))
         else:
+            proof = _proof(piece, match.end())
             head = re.sub(r"^(?:private|protected)\s+|^lemma\b", "", piece[match.end("attributes") : proof].strip())
             statement = head if head.startswith("theorem") else f"theorem {head.removeprefix('lemma').strip()}"
             # `lemma` is a word of Mathlib's, not of Lean's own.
             text = re.sub(r"\blemma\b", "theorem", piece[: match.end()]) + piece[match.end() :]
-            found.append(Stated(match["name"], statement, piece[proof + 2 :].strip(), text))
+            found.append(Stated(match["name"], statement, piece[proof:].strip().removeprefix(":=").strip(), text))
+    if not theorems(found):
+        raise InputError("the file holds no theorem")
     return found
 
 
@@ -98,30 +100,22 @@ def _comments(text: str) -> Iterator[tuple[int, int]]:
     while (match := _TOKEN.search(text, position)) is not None:
         position = match.end()
         if match.group() == "/-":
-            position = _end_of_comment(text, position)
+            position = end_of_comment(text, position)
             yield match.start(), position
 
 
-def _proof(piece: str, start: int) -> int | None:
-    """Where the `:=` before the proof stands; None where there is none (a proof by cases, a statement alone)."""
+def _proof(piece: str, start: int) -> int:
+    """Where the statement ends: at the `:=` before the proof, or where a proof by cases begins, which is none here."""
     depth, position = 0, start
     while (match := _TOKEN.search(piece, position)) is not None:
         position = match.end()
         if match.group() == "/-":
-            position = _end_of_comment(piece, position)
+            position = end_of_comment(piece, position)
         elif match["open"] or match["close"]:
             depth += 1 if match["open"] else -1
         elif depth == 0 and (match["sign"] or match["cases"]):
-            return match.start() if match["sign"] else None
-    return None
-
-
-def _end_of_comment(text: str, position: int) -> int:
-    depth = 1
-    while depth and (match := _BLOCK.search(text, position)):
-        depth += 1 if match.group() == "/-" else -1
-        position = match.end()
-    return len(text) if depth else position
+            return match.start()
+    return len(piece)
 
 
 def checked(

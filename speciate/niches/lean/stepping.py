@@ -6,7 +6,7 @@ tactics are put together and shown to the judge like any other proof.
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from speciate.errors import LeanUnavailable
@@ -54,8 +54,6 @@ class Stepper:
 
 def judged(goals: Goals, job: LeanJob, check: Callable[[LeanJob], LeanVerdict]) -> LeanVerdict:
     """The judge's verdict on the tactics that led to these goals, as a proof of the job's statement."""
-    from dataclasses import replace
-
     return check(replace(job, proof=by("\n".join(goals.tactics))))
 
 
