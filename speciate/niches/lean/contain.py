@@ -71,7 +71,7 @@ def _bubblewrap(readable: Sequence[Path], more: Sequence[str]) -> list[str]:
     shown = [("--ro-bind-try", path, path) for path in _SYSTEM] + [("--tmpfs", "/tmp")]
     shown += [("--ro-bind", str(path), str(path)) for path in readable]
     return [
-        *("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
+        *(_found("bwrap"), "--unshare-all", "--die-with-parent", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
         *("--proc", "/proc", "--dev", "/dev"),
         *(word for entry in shown for word in entry),
         *more,
@@ -80,18 +80,23 @@ def _bubblewrap(readable: Sequence[Path], more: Sequence[str]) -> list[str]:
 
 
 def _namespaces() -> list[str]:
-    return ["unshare", "--map-root-user", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    options = ["--map-root-user", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [_found("unshare"), *options, "--"]
+
+
+def _found(program: str) -> str:
+    """Its full path, so that what is remembered of it holds when PATH changes; the name where it is not there."""
+    return shutil.which(program) or program
 
 
 @functools.cache
 def _works(wrapper: tuple[str, ...]) -> bool:
     """Whether a program can be run so: where the kernel forbids it, or the wrapper is missing, it cannot."""
-    program = shutil.which(wrapper[0])
-    if program is None:
+    if shutil.which(wrapper[0]) is None:
         return False
     # The loader is a program that stands among the libraries, so that nothing else needs to be seen.
     loader = next((path for path in _LOADERS if Path(path).exists()), None)
-    command = [program, *wrapper[1:], *([loader, "--help"] if loader else ["true"])]
+    command = [*wrapper, *([loader, "--help"] if loader else ["true"])]
     try:
         return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
