@@ -251,7 +251,7 @@ CONTAINMENTS: tuple[contain.Containment, ...] = ("bubblewrap", "namespaces", "li
 def stand_in(folder: Path) -> Path:
     """The embedded Lean in the place of a native one: a `lean` that is given the checker's text."""
     embedded = setup.ensure_embedded()
-    environment = embedded.environment()
+    environment = embedded.lean_environment({})
     path = folder / "toolchain" / "bin" / "lean"
     path.parent.mkdir(parents=True)
     path.write_text(

@@ -46,7 +46,7 @@ def repl_command(folder: Path) -> tuple[list[str], dict[str, str]]:
     embedded = setup.ensure_embedded()
     source = folder / "repl.lean"
     source.write_text(setup.CHECKER.read_text() + "\nend\n" + REPL.read_text())
-    environment = embedded.environment() | {"LEAN_FILES": json.dumps({"/repl.lean": str(source)})}
+    environment = embedded.lean_environment({"/repl.lean": source})
     script = str(embedded.made / "lean.js")
     return [str(embedded.node), script, "-DElab.async=false", "--run", "/repl.lean"], environment
 

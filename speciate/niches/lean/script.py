@@ -20,7 +20,7 @@ _EDITS = (
     ("updateGOT(origExports);", "placeExports(origExports);"),
     ("Object.keys(lib.exports).indexOf(symbol)", "lib.exports[symbol]===undefined?-1:0"),
     # Each thread in reserve instantiates all of Lean.
-    ("var pthreadPoolSize=4", "var pthreadPoolSize=1"),
+    ("var pthreadPoolSize=4", 'var pthreadPoolSize=process.env["LEAN_FROZEN"]?0:1'),
     (
         "if(ENVIRONMENT_IS_PTHREAD)return startWorker();",
         "if(ENVIRONMENT_IS_PTHREAD){mountInThread();startWorker();return}",
@@ -32,16 +32,18 @@ _EDITS = (
     ("if(isNode){path=__filename}else{", 'path="/library/lean";if(!isNode){'),
     ('process.binding("constants")', "{fs:fs.constants}"),
     ('var cp=require("child_process");', 'throw new Error("no processes");'),
-    ("if(!ENVIRONMENT_IS_PTHREAD){createWasm();", "if(!ENVIRONMENT_IS_PTHREAD){dieWithParent();createWasm();"),
+    ("if(!ENVIRONMENT_IS_PTHREAD){createWasm();", "if(!ENVIRONMENT_IS_PTHREAD){begin();createWasm();"),
+    ("if(!noInitialRun)callMain(args)", "if(!noInitialRun)runMain(args)"),
+    ("return SYSCALLS.writeStat(buf,FS.stat(path))", "freezeAt(path);return SYSCALLS.writeStat(buf,FS.stat(path))"),
 )
 
 # From the first text to the end of the second, which is the first such after it.
 _SPANS = (
-    ("var FS_stdin_getChar=()=>{", "return FS_stdin_getChar_buffer.shift()};", "var FS_stdin_getChar=nextInputByte;"),
+    ("var FS_stdin_getChar=()=>{", "return FS_stdin_getChar_buffer.shift()};", "var FS_stdin_getChar=()=>inputByte();"),
     (
         'if(lean_path){ENV["LEAN_PATH"]=lean_path}FS.mount(',
         "FS.chdir(cwd)}else{",
-        'ENV["LEAN_PATH"]="/library";mountLibrary()}else{',
+        'ENV["LEAN_PATH"]="/library";if(!process.env["LEAN_FROZEN"])mountLibrary()}else{',
     ),
 )
 

