@@ -55,7 +55,10 @@ function begin() {
 const STACK_BYTES = 64 << 20;
 
 function runMain(args) {
-  if (process.env["LEAN_FROZEN"]) return serve(thaw(process.env["LEAN_FROZEN"]));
+  if (process.env["LEAN_FROZEN"]) {
+    try { serve(thaw(process.env["LEAN_FROZEN"])); } catch (error) { endWith(error); }
+    return;
+  }
   const end = wasmExports["malloc"](STACK_BYTES);
   setStack(end + STACK_BYTES, end);
   callMain(args);
@@ -197,6 +200,7 @@ function placeExports(exports) {
 
 // The end of the whole process, from any thread; not by SIGKILL, which says that somebody else ended it.
 function endWith(error) {
+  if (error instanceof ExitStatus) process.exit(error.status);
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(getExceptionMessage(error));
   fs.writeSync(2, `\n${words}\n`);
   process.kill(process.pid, "SIGTERM");
