@@ -18,6 +18,7 @@ from speciate.niches.lean import commands, setup
 from speciate.niches.lean.engine import Lean
 from speciate.niches.lean.interact import InteractJudge
 from speciate.niches.lean.kimina import KiminaJudge
+from speciate.niches.lean.pool import LeanPool
 from speciate.niches.lean.verdict import LeanJob
 
 pytestmark = [
@@ -195,6 +196,16 @@ def test_a_kimina_server_runs_our_judge(kimina: Kimina) -> None:
         {"statement": TRUE, "name": ["t"], "proofs": [proof], "heartbeats": 10_000} for proof in ("by omega", "by rfl")
     ]
     assert [answer["proved"] for answer in judge.ask_all(requests, 60)] == [True, False]
+
+
+def test_a_server_is_asked_for_many_proofs_at_once(kimina: Kimina) -> None:
+    asked = len(kimina.keys)
+    jobs = [LeanJob("", f"theorem t : {n} + 0 = {n + n % 2}", f"rfl -- {n}") for n in range(40)]
+    with LeanPool(2, engine=lambda: Lean(timeout_s=60, judge=KiminaJudge(url(kimina), imports=()))) as pool:
+        found = list(pool.check([*JOBS, *jobs, jobs[0]]))
+    assert [one.reason for one in found[: len(JOBS)]] == WANTED
+    assert [one.proved for one in found[len(JOBS) :]] == [n % 2 == 0 for n in [*range(40), 0]]
+    assert len(kimina.keys) - asked < 10
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,6 @@ PREDICATES = tuple("PQRSABCDEG")
 FUNCTIONS = tuple(first + second for first in "bcfghjklmprstvw" for second in "aeou")
 LIST_NAMES = (("x", "y", "xs", "ys"), ("a", "b", "l", "m"), ("u", "v", "us", "vs"), ("k", "j", "ks", "js"))
 
-MOST_LINKS = 5
-"""Facts that lead on, in one theorem: with more, its row is too long for the context of a small base."""
 
 Tree = str | tuple["Tree", "Tree"]
 

@@ -5,9 +5,9 @@ which all engines run; nothing here looks into a proof.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from speciate import storage
 from speciate.niches.lean import gate
@@ -61,6 +61,20 @@ class Judge(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class BatchJudge(Judge, Protocol):
+    """A judge for which one request with many proofs costs less than many with one."""
+
+    @property
+    def together(self) -> int:
+        """How many are best asked at once."""
+        ...
+
+    def ask_all(self, requests: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Mapping[str, Any]]:
+        """The checker's answers. Raises WorkerDied or WorkerTooSlow for them all; `timeout_s` is for each."""
+        ...
+
+
 class Lean:
     """A judge with a memory, used as a context manager; not for several threads at once, `known` aside."""
 
@@ -106,6 +120,11 @@ class Lean:
         """Why a native Lean was passed over, where it was."""
         return self.judge.notes
 
+    @property
+    def together(self) -> int:
+        """How many jobs are best given to `judged_all` at once."""
+        return self.judge.together if isinstance(self.judge, BatchJudge) else 1
+
     def start(self) -> None:
         """Start and return at once: `wait_ready`, or the first check, waits.
 
@@ -136,24 +155,25 @@ class Lean:
             verdict = self._asked(renamed(job), job)
         return verdict
 
+    def judged_all(self, jobs: Sequence[LeanJob]) -> list[LeanVerdict]:
+        """The verdicts of Lean, which is asked once for all of them where it can be; where that fails, for each."""
+        if len(jobs) > 1 and isinstance(self.judge, BatchJudge):
+            try:
+                answers = self.judge.ask_all([_request(job) for job in jobs], self.timeout_s)
+                found = [self._kept(answer, job) for answer, job in zip(answers, jobs, strict=True)]
+            except (WorkerDied, WorkerTooSlow, KeyError, TypeError, ValueError):
+                pass
+            else:
+                return [self.judged(job) if one.reason == "name" else one for one, job in zip(found, jobs, strict=True)]
+        return [self.judged(job) for job in jobs]
+
     def _asked(self, job: LeanJob, kept_as: LeanJob) -> LeanVerdict:
-        request: dict[str, Any] = {
-            "context": job.context,
-            "statement": job.statement,
-            "name": job.name.split("."),
-            "proofs": [job.proof, *job.others],
-            "heartbeats": job.max_heartbeats or MAX_HEARTBEATS,
-            "without": job.without,
-            "axioms": job.axioms,
-            "implicit": int(job.auto_implicit),
-        }
         started = time.monotonic()
         tries = 0
         while True:
             tries += 1
             try:
-                answer = self.judge.ask(request, self.timeout_s)
-                verdict = judged(answer, self.engine, self.version)
+                return self._kept(self.judge.ask(_request(job), self.timeout_s), kept_as)
             except WorkerTooSlow:
                 message = f"no answer after {self.timeout_s:g} s"
                 return self._failed("timeout", "time", message, 1000 * self.timeout_s)
@@ -165,10 +185,14 @@ class Lean:
             except (KeyError, TypeError, ValueError) as error:
                 self.judge.close()
                 return self._failed("crashed", "output", f"the judge's answer cannot be read: {error}", 0.0)
-            if verdict.reason != "name" and self.remembers:
-                found = {"answer": dict(answer), "engine": self.engine, "lean": self.version}
-                self._memory().keep(self._key(kept_as), found)
-            return verdict
+
+    def _kept(self, answer: Mapping[str, Any], job: LeanJob) -> LeanVerdict:
+        """The verdict that an answer is, remembered. Raises KeyError, TypeError or ValueError where it is none."""
+        verdict = judged(answer, self.engine, self.version)
+        if verdict.reason != "name" and self.remembers:
+            found = {"answer": dict(answer), "engine": self.engine, "lean": self.version}
+            self._memory().keep(self._key(job), found)
+        return verdict
 
     def close(self) -> None:
         """Kill the process; a later check would start another."""
@@ -189,3 +213,16 @@ class Lean:
         heartbeats = str(job.max_heartbeats or MAX_HEARTBEATS)
         limits = (heartbeats, str(job.auto_implicit), *sorted(job.without), "", *sorted(job.axioms))
         return key(self.judge.identity, job.context, job.statement, job.name, job.proof, *job.others, "", *limits)
+
+
+def _request(job: LeanJob) -> dict[str, Any]:
+    return {
+        "context": job.context,
+        "statement": job.statement,
+        "name": job.name.split("."),
+        "proofs": [job.proof, *job.others],
+        "heartbeats": job.max_heartbeats or MAX_HEARTBEATS,
+        "without": job.without,
+        "axioms": job.axioms,
+        "implicit": int(job.auto_implicit),
+    }

@@ -20,6 +20,7 @@ class KiminaJudge:
     """The checker on a server; several of them may be in use at once, each in its own thread."""
 
     engine = "kimina"
+    together = 16
 
     def __init__(self, url: str, imports: Sequence[str] = ("Mathlib",), api_key: str | None = None) -> None:
         self.url = url

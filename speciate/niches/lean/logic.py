@@ -12,7 +12,6 @@ from random import Random
 
 from speciate.niches.lean.binders import (
     LETTERS,
-    MOST_LINKS,
     PREDICATES,
     VALUES,
     applied,
@@ -161,33 +160,24 @@ def quantifiers(rng: Random) -> Theorem:
 
 
 def case_splits(rng: Random) -> Theorem:
-    """Alternatives, each of which leads to the goal, by no, one or two steps."""
+    """Alternatives, each of which is the goal or leads to it by one step."""
     read = reading(rng)
-    atoms = rng.sample(LETTERS, 8)
-    goal, spare = atoms.pop(), atoms
-    cases: list[str] = []
-    facts: dict[str, str] = {}
-    routes: list[list[str]] = []
-    for _ in range(rng.choice((2, 2, 3))):
-        steps = rng.choice((0, 1, 1, 1, 2)) if goal not in cases else rng.choice((1, 1, 2))
-        steps = min(steps, MOST_LINKS - len(facts))
-        stops = [spare.pop() for _ in range(steps)] + [goal]
-        cases.append(stops[0])
-        routes.append(stops)
-        facts |= {link(a, b): f"{a} → {b}" for a, b in pairwise(stops)}
+    goal, *others = rng.sample(LETTERS, 4)
+    cases = others[: rng.choice((2, 2, 2, 3))]
+    if rng.random() < 0.4:
+        cases[rng.randrange(len(cases))] = goal
+    facts = {link(case, goal): f"{case} → {goal}" for case in cases if case != goal}
     facts["h"] = f" {read.either} ".join(cases)
-    binders = hypotheses(rng, facts)
     lines = ["rcases h with " + " | ".join(f"{case}'" for case in cases)]
-    for stops in routes:
-        last = read.result("this" if len(stops) > 1 else f"{goal}'")
-        bullet = [*walk(stops), f"exact {last}"]
-        lines += [f"· {bullet[0]}", *(f"  {line}" for line in bullet[1:])]
-    used = [atom for atom in LETTERS if any(atom in fact.split() for fact in [*facts.values(), goal])]
-    variables = rng.sample(used, len(used))
+    for case in cases:
+        term = f"{case}'" if case == goal else f"{link(case, goal)} {case}'"
+        lines.append(f"· exact {read.result(term)}")
+    atoms = dict.fromkeys([*cases, goal])
+    variables = rng.sample(list(atoms), len(atoms))
     return theorem(
         "case_splits",
         f"({' '.join(variables)} : {read.sort})",
-        binders,
+        hypotheses(rng, facts),
         read.goal(goal),
         "\n".join(lines),
         [*variables, *facts],

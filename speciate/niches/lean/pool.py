@@ -8,8 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from speciate import hardware
 from speciate.niches.lean.engine import Lean
@@ -45,7 +46,7 @@ class LeanPool:
         self.engines = [make() for _ in range(size or processes())]
         self._memory = Lean(judge=self.engines[0].judge, remembers=self.engines[0].remembers)
         self._threads: ThreadPoolExecutor | None = None
-        self._pending: deque[Future[LeanVerdict] | LeanVerdict] = deque()
+        self._pending: deque[_Asked | LeanVerdict] = deque()
 
     def __enter__(self) -> Self:
         """Start the first engine, which sets Lean up where there is none; the others start when there is work."""
@@ -66,28 +67,36 @@ class LeanPool:
         """One verdict for each job, in order, as they come; whoever stops early closes it."""
         free: queue.SimpleQueue[Lean] = queue.SimpleQueue()
         asked = running = 0
-        under_way: dict[LeanJob, Future[LeanVerdict]] = {}
+        under_way: dict[LeanJob, _Asked] = {}
+        together = self.engines[0].together
 
-        def judged(job: LeanJob) -> LeanVerdict:
+        def judged(group: list[LeanJob]) -> list[LeanVerdict]:
             engine = free.get()
             try:
-                return engine.judged(job)
+                return engine.judged_all(group)
             finally:
-                under_way.pop(job, None)
+                for job in group:
+                    under_way.pop(job, None)
                 free.put(engine)
 
         self._threads = ThreadPoolExecutor(len(self.engines), thread_name_prefix="lean")
+        left = iter(jobs)
         try:
-            for job in jobs:
-                entry = under_way.get(job) or self._memory.known(job)
-                if entry is None:
+            while group := list(islice(left, together)):
+                entries = [under_way.get(job) or self._memory.known(job) for job in group]
+                fresh = list(dict.fromkeys(job for job, entry in zip(group, entries, strict=True) if entry is None))
+                places: dict[LeanJob, _Asked] = {}
+                if fresh:
                     if running < len(self.engines) and asked >= ENOUGH_JOBS * running:
                         free.put(self.engines[running])
                         running += 1
-                    asked += 1
-                    entry = under_way[job] = self._threads.submit(judged, job)
-                self._pending.append(entry)
-                while self._pending and (len(self._pending) >= _AHEAD * running or _is_there(self._pending[0])):
+                    asked += len(fresh)
+                    answers = self._threads.submit(judged, fresh)
+                    places = {job: _Asked(answers, place) for place, job in enumerate(fresh)}
+                    under_way.update(places)
+                self._pending += (entry or places[job] for job, entry in zip(group, entries, strict=True))
+                most = max(_AHEAD, 2 * together) * running
+                while self._pending and (len(self._pending) >= most or _is_there(self._pending[0])):
                     yield _result(self._pending[0])
                     self._pending.popleft()
             while self._pending:
@@ -118,9 +127,16 @@ class LeanPool:
         self._pending.clear()
 
 
-def _is_there(entry: Future[LeanVerdict] | LeanVerdict) -> bool:
-    return entry.done() if isinstance(entry, Future) else True
+class _Asked(NamedTuple):
+    """A verdict that is to come, one of several."""
+
+    answers: Future[list[LeanVerdict]]
+    place: int
 
 
-def _result(entry: Future[LeanVerdict] | LeanVerdict) -> LeanVerdict:
-    return entry.result() if isinstance(entry, Future) else entry
+def _is_there(entry: _Asked | LeanVerdict) -> bool:
+    return entry.answers.done() if isinstance(entry, _Asked) else True
+
+
+def _result(entry: _Asked | LeanVerdict) -> LeanVerdict:
+    return entry.answers.result()[entry.place] if isinstance(entry, _Asked) else entry
