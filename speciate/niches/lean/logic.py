@@ -160,19 +160,22 @@ def quantifiers(rng: Random) -> Theorem:
 
 
 def case_splits(rng: Random) -> Theorem:
-    """Alternatives, each of which is the goal or leads to it by one step."""
+    """Alternatives, each of which is the goal or leads to it by one step; a fact or two lead elsewhere."""
     read = reading(rng)
-    goal, *others = rng.sample(LETTERS, 4)
+    goal, *others, spare = rng.sample(LETTERS, 5)
     cases = others[: rng.choice((2, 2, 2, 3))]
+    useless = [(case, spare) for case in cases] + [(spare, case) for case in cases] + [(spare, goal)]
     if rng.random() < 0.4:
         cases[rng.randrange(len(cases))] = goal
-    facts = {link(case, goal): f"{case} → {goal}" for case in cases if case != goal}
+    links = [(case, goal) for case in cases if case != goal]
+    links += rng.sample(useless, rng.choice((0, 1, 1, 2)))
+    facts = {link(a, b): f"{a} → {b}" for a, b in links}
     facts["h"] = f" {read.either} ".join(cases)
     lines = ["rcases h with " + " | ".join(f"{case}'" for case in cases)]
     for case in cases:
         term = f"{case}'" if case == goal else f"{link(case, goal)} {case}'"
         lines.append(f"· exact {read.result(term)}")
-    atoms = dict.fromkeys([*cases, goal])
+    atoms = dict.fromkeys([*cases, goal, *(atom for ends in links for atom in ends)])
     variables = rng.sample(list(atoms), len(atoms))
     return theorem(
         "case_splits",

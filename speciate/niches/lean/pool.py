@@ -20,8 +20,8 @@ from speciate.niches.lean.verdict import LeanJob, LeanVerdict
 MOST_PROCESSES = 4
 ENOUGH_JOBS = 50
 """Jobs that are worth the start of one more process."""
-MEMORY_OF_ONE = 2_000_000_000
-"""Bytes that one process may be expected to hold: 1.5 GB after 900 proofs, and some room."""
+MEMORY_OF_ONE = 1_300_000_000
+"""Bytes that one process may be expected to hold: 0.9 GB after 1,300 proofs, and some room."""
 _AHEAD = 16
 _LOOK_AGAIN_S = 0.1
 
