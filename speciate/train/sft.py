@@ -110,12 +110,10 @@ def preflight(model: "PeftModel", rows: Sequence[Encoded], settings: Sft, pad: i
 
 def muon(model: "PeftModel", settings: Sft) -> "torch.optim.Optimizer":
     """Muon (Jordan et al. 2024) on the adapter's matrices, its steps as large as AdamW's (Liu et al. 2025)."""
-    import torch
+    from speciate.train.muon import StackedMuon
 
     matrices = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.Muon(
-        matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    return StackedMuon(matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def autocast(compute: Compute) -> Any:
