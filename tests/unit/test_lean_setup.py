@@ -49,6 +49,7 @@ def integrity(content: bytes) -> str:
 
 
 GOOD = npm_package(archive(LIBRARY))
+FREEZE = setup._freeze  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture
@@ -248,6 +249,20 @@ def test_a_checker_that_does_not_compile_says_why(tmp_path: Path) -> None:
     node.chmod(0o755)
     with pytest.raises(LeanUnavailable, match=r"does not run the checker.*unexpected token"):
         setup._compile(tmp_path, setup.EmbeddedLean(node, tmp_path, tmp_path))  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.usefixtures("offered")
+def test_a_disk_that_fills_while_memory_is_frozen_is_a_storage_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = home.with_name("node")
+    node.write_text("#!/bin/sh\necho 'Error: ENOSPC: no space left on device, write' >&2\nexit 1\n")
+    node.chmod(0o755)
+    monkeypatch.setattr(setup, "find_node", lambda: node)
+    monkeypatch.setattr(setup, "_freeze", FREEZE)
+    with pytest.raises(StorageError, match="the disk is full"):
+        setup.ensure_embedded()
+    assert [path.name for path in (home / "cache").glob("*") if path.is_dir()] == [setup.folder().name]
 
 
 def test_another_build_of_the_script_is_refused() -> None:

@@ -6,6 +6,7 @@ later process goes on. The second is named by the sources' digest, so that a new
 without a download. Measured on two cores: 20 s for the first folder, 15 s for the second, then 2 s for every start.
 """
 
+import errno
 import gzip
 import json
 import shutil
@@ -147,7 +148,10 @@ def _freeze(aside: Path, lean: EmbeddedLean) -> None:
 def _run(
     aside: Path, lean: EmbeddedLean, options: Sequence[str], files: dict[str, Path], out: str, made: Sequence[str]
 ) -> None:
-    """Let Lean write the files `made`, in a folder that it knows as `out`, and take them. Raises LeanUnavailable."""
+    """Let Lean write the files `made`, in a folder that it knows as `out`, and take them.
+
+    Raises LeanUnavailable, or OSError where the disk is full.
+    """
     problem = ""
     with tempfile.TemporaryDirectory(dir=aside.parent, prefix=".make.") as scratch:
         seen = [CHECKER, Path(scratch)]
@@ -165,6 +169,8 @@ def _run(
         except (OSError, subprocess.TimeoutExpired) as error:
             problem = str(error)
         else:
+            if "ENOSPC" in done.stderr:
+                raise OSError(errno.ENOSPC, "No space left on device")
             if done.returncode != 0 or not all((Path(scratch) / name).is_file() for name in made):
                 words = [line for line in done.stdout.splitlines() if "error" in line] or done.stderr.splitlines()
                 problem = " ".join(words[:3])[:400] or f"it ended with status {done.returncode}"
