@@ -141,7 +141,7 @@ def test_a_traced_file_is_read_into_rows(repository: Path) -> None:
 
     file = TracedFile.from_traced_file(repository, repository / ".lake" / "build" / "ir" / "Small.ast.json", repo)
     whole = TracedRepo(repo, {}, repository, [file], None)
-    whole._update_traced_files()
+    file.traced_repo = whole
     assert [found.theorem.full_name for found in whole.get_traced_theorems()] == ["swap", "by_term"]
     assert list(trace.rows(whole)) == [
         trace.TracedRow("proof", "Small.lean", "swap", STATEMENT, f"by\n  {TACTICS[0]}\n  {TACTICS[1]}"),
