@@ -30,7 +30,12 @@ ONLY_IN = {
 }
 NEVER = {"pickle", "shelve", "marshal", "dill", "joblib"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "scipy", "rich"}
-ABOUT = {"reports/terminal.py": "rich", "evals/stats.py": "scipy", "evals/intervals.py": "scipy"}
+ABOUT = {
+    "reports/terminal.py": "rich",
+    "evals/stats.py": "scipy",
+    "evals/intervals.py": "scipy",
+    "train/muon.py": "torch",
+}
 """Files that are about a heavy library, and so load it at once; whoever imports them does so in a function."""
 EMPTY_NAMES = re.compile(r"util|helper|manager|common|misc", re.IGNORECASE)
 FORBIDDEN_TEXT = re.compile(

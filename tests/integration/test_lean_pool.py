@@ -76,7 +76,7 @@ def test_a_pool_can_be_used_again_after_a_break() -> None:
 def test_a_machine_has_room_for_some_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= processes() <= 4
     monkeypatch.setattr(hardware, "cores", Mock(return_value=64))
-    for memory, wanted in ((8_192_000_000, 2), (409_600_000, 1), (2**42, 4), (None, 4)):
+    for memory, wanted in ((8_192_000_000, 3), (6_144_000_000, 2), (409_600_000, 1), (2**42, 4), (None, 4)):
         monkeypatch.setattr(hardware, "memory", Mock(return_value=memory))
         assert processes() == wanted
     monkeypatch.setattr(hardware, "cores", Mock(return_value=1))
