@@ -35,6 +35,8 @@ ROOT = Path(__file__).parents[1]
 FALSE = "theorem t : (2 : Nat) + 2 = 5"
 TRUE = "theorem t (x y : Nat) : x + y = y + x"
 SMALL = ("Nat.add_comm x y", "by rw [Nat.add_comm]", "by simp [Nat.add_comm]", "by exact Nat.add_comm x y", "by omega")
+WORDS: list[str] = json.loads((ROOT / "evals" / "lean" / "words.json").read_text(encoding="utf-8"))
+"""What malformed proofs are put together from."""
 Row = dict[str, Any]
 
 
@@ -135,26 +137,7 @@ def hostile(rng: Random) -> str:
         proof = rng.choice((*SMALL, "by\n  induction x with\n  | zero => simp\n  | succ x ih => omega"))
         return proof[: rng.randrange(len(proof))]
     if kind == 6:
-        words = (
-            "by",
-            "exact",
-            "(",
-            ")",
-            "⟨",
-            "⟩",
-            "rfl",
-            "fun x =>",
-            "\n",
-            "  ",
-            "·",
-            "have",
-            ":=",
-            "show",
-            "0",
-            "∀",
-            "|",
-        )
-        return " ".join(rng.choice(words) for _ in range(rng.randrange(1, 60)))
+        return " ".join(rng.choice(WORDS) for _ in range(rng.randrange(1, 60)))
     if kind == 7:
         depth = rng.randrange(1, MAX_NESTING + 20)
         return "by exact " + "(" * depth + "rfl" + ")" * depth

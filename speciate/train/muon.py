@@ -1,7 +1,7 @@
 """Muon for the many small matrices of an adapter: what `torch.optim.Muon` computes, all of one shape at once.
 
-An adapter of a small base has dozens of matrices whose every product takes less time than its call: one by one they
-cost a quarter of a training step, in stacks a fiftieth. Knows nothing of adapters.
+An adapter of a small base has dozens of matrices whose every product takes less time than its call, so that stacks are
+quicker (benchmarks/muon.py). Knows nothing of adapters.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ _EPS = 1e-7
 
 class StackedMuon(torch.optim.Optimizer):
     """Momentum, then a step of equal size in every direction of each matrix (Jordan et al. 2024, Newton-Schulz of
-    degree five; step size and decay as in Liu et al. 2025, equation 4). All parameters must be matrices.
+    degree five; step size and decay as in Liu et al. 2025). Raises ValueError where a parameter is no matrix.
     """
 
     def __init__(
@@ -44,12 +44,11 @@ class StackedMuon(torch.optim.Optimizer):
         return loss
 
     def _step(self, matrices: list[torch.nn.Parameter], lr: float, weight_decay: float, momentum: float) -> None:
-        for matrix in matrices:
-            if not self.state[matrix]:
-                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
         updates: list[torch.Tensor] = []
         for matrix in matrices:
             assert matrix.grad is not None
+            if not self.state[matrix]:
+                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
             buffer = self.state[matrix]["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
             updates.append(matrix.grad.lerp(buffer, momentum))
         size = lr * 0.2 * max(matrices[0].shape) ** 0.5

