@@ -1,5 +1,6 @@
 """Records with plausible figures, for tests that show or store them."""
 
+import math
 from typing import Any
 
 from speciate.records import (
@@ -75,23 +76,40 @@ def forgetting() -> Forgetting:
 
 
 def families() -> list[FamilyScore]:
-    def score(family: str, base: int, adapter: int, held_out: bool = False) -> FamilyScore:
-        return FamilyScore(
-            family=family,
-            n=40,
-            base_right=base,
-            adapter_right=adapter,
-            base_ci95=(0.02, 0.2),
-            adapter_ci95=(0.7, 0.95),
-            held_out=held_out,
-        )
-
     return [
-        score("propositional", 6, 33),
-        score("equality-chains", 2, 31),
-        score("list-induction-with-append", 0, 40),
-        score("quantifiers", 1, 9, held_out=True),
+        family("propositional", 40, 6, 33),
+        family("equality-chains", 40, 2, 31),
+        family("list-induction-with-append", 40, 0, 40),
+        family("quantifiers", 40, 1, 9, held_out=True),
     ]
+
+
+def family(name: str, n: int, base: int, adapter: int, held_out: bool = False, chance: float = 0.0) -> FamilyScore:
+    """Intervals by rule of thumb: near enough to be shown."""
+    old, new = base / n, adapter / n
+    width = 1.96 * math.sqrt((abs(new - old) + 0.05 - (new - old) ** 2 * 0.9) / n)
+    p = min(1.0, 2.0 ** (1 - abs(adapter - base)))
+    return FamilyScore(
+        family=name,
+        n=n,
+        base_right=base,
+        adapter_right=adapter,
+        base=old,
+        adapter=new,
+        base_ci95=_around(old, n),
+        adapter_ci95=_around(new, n),
+        delta=new - old,
+        delta_ci95=(max(-1.0, new - old - width), min(1.0, new - old + width)),
+        p_holm=p,
+        chance=chance,
+        held_out=held_out,
+    )
+
+
+def _around(share: float, n: int) -> tuple[float, float]:
+    middle = (share * n + 1.92) / (n + 3.84)
+    width = 1.96 * math.sqrt(share * (1 - share) * n + 0.96) / (n + 3.84)
+    return max(0.0, middle - width), min(1.0, middle + width)
 
 
 def hammer() -> Baseline:

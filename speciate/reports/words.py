@@ -1,0 +1,199 @@
+"""How figures are put into words, the same in the terminal, on the page and in Markdown.
+
+Text only: knows nothing of colours, markup or layout. Shares are shown in points (hundredths), never without their
+interval. What comes out may hold text of a record; whoever shows it escapes it.
+"""
+
+import math
+from collections.abc import Sequence
+
+from speciate.records import (
+    Arm,
+    Baseline,
+    Contamination,
+    Estimate,
+    FamilyScore,
+    Forgetting,
+    GateResult,
+    Intact,
+    Nats,
+    Outcome,
+    Spread,
+)
+
+MEANINGS: dict[Outcome, str] = {
+    "passed": "every gate of the recipe was passed",
+    "failed": "a gate of the recipe failed; read why before using this adapter",
+    "undecided": "too few items to say: neither proved nor refuted",
+}
+NOT_ASKED = "no gate"
+"""Where the recipe asked for nothing there is no verdict, which is none of the three."""
+
+HELD_OUT = "◇ "
+ROLES = {"niche": "niche", "transfer": "held out of training", "general": "general"}
+
+SPREAD = (
+    "Spread is the standard deviation of accuracy between families, sampling noise taken out: "
+    "0 is equally good everywhere, 0.5 is perfect in half of the families and useless in the others."
+)
+
+TERMS = {
+    "gain": "points that the adapter answers better than its base, on the same items of the niche",
+    "forgetting": "points that it answers worse than its base, on general items; the gate looks at the upper bound",
+    "held out": "families of the niche that training never showed (◇)",
+    "95% interval": "where the true figure lies, were many such sets of items drawn; without one, a figure says little",
+    "McNemar": "exact test that right→wrong and wrong→right are equally likely; Holm: corrected for many tests",
+    "nats/token": "how surprising a fixed text is; a positive change means more surprising than to the base",
+    "bits/byte": "the same by length of the text, which can be compared between tokenizers",
+    "drift": "KL divergence in nats/token on the base's own answers; forward is KL(base‖adapter), reverse KL(adapter‖base)",
+    "front": "the arms than which no other both gains more and forgets less (Pareto)",
+    "intact": "the base is bit for bit what it was before",
+    "hammer": "what Lean's own automation proves without any model",
+}
+
+
+def points(share: float, sign: bool = True) -> str:
+    """A share or a difference of two, in points."""
+    if not math.isfinite(share):
+        return "unknown"
+    # No sign before nothing.
+    hundredths = 100 * share if abs(share) >= 0.0005 else 0.0
+    return f"{hundredths:+.1f}" if sign else f"{hundredths:.1f}"
+
+
+def bounds(interval: tuple[float, float], sign: bool = False) -> str:
+    """An interval in points."""
+    return " to ".join(points(end, sign) for end in interval)
+
+
+def nats_bounds(interval: tuple[float, float], digits: int = 4) -> str:
+    """An interval of nats."""
+    return f"{interval[0]:+.{digits}f} to {interval[1]:+.{digits}f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value as one reads it: no more digits than are believed."""
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.001 else ">0.99" if p > 0.99 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def moved(loss: float) -> str:
+    """A change of general ability, of which a positive one is a loss."""
+    return f"{'lost' if loss >= 0 else 'won'} {points(abs(loss), sign=False)} points"
+
+
+def changed(of: Estimate | Forgetting) -> str:
+    """Both means and how many answers changed."""
+    seeds = f", mean of {of.seeds} seeds" if of.seeds > 1 else ""
+    tested = f", McNemar p {p_value(of.p_mcnemar)}" if of.p_mcnemar is not None else ""
+    return (
+        f"{of.metric} {of.base:.1%} → {of.adapter:.1%}, {of.n:,} items{seeds}; "
+        f"wrong→right {of.wrong_to_right:,}, right→wrong {of.right_to_wrong:,}{tested}"
+    )
+
+
+def decided(gate: GateResult) -> str:
+    """What is known of a gate's figure, and what was asked of it."""
+    ends = [points(end, sign=gate.gate == "min_gain") for end in gate.interval]
+    bound = points(gate.bound, sign=gate.gate == "min_gain")
+    if gate.gate == "min_gain":
+        shown = {
+            "passed": f"95% sure of at least {ends[0]}",
+            "failed": f"95% sure of at most {ends[1]}",
+            "undecided": f"anywhere from {ends[0]} to {ends[1]}",
+        }
+        return f"{shown[gate.outcome]}; asked {bound}"
+    if gate.gate == "max_forgetting":
+        shown = {
+            "passed": f"95% sure to lose less than {ends[1]}",
+            "failed": f"95% sure to lose more than {ends[0]}",
+            "undecided": f"the loss is anywhere from {ends[0]} to {ends[1]}",
+        }
+        return f"{shown[gate.outcome]}; allowed {bound}"
+    return gate.explanation
+
+
+def text_loss(nats: Nats) -> str:
+    """The change of the loss on a fixed text."""
+    line = f"{nats.delta:+.4f} nats/token (95% interval {nats_bounds(nats.ci95)}), {nats.documents:,} documents"
+    if nats.bits_per_byte:
+        line += f"; {nats.bits_per_byte[0]:.3f} → {nats.bits_per_byte[1]:.3f} bits/byte"
+    return line
+
+
+def hammered(hammer: Baseline) -> str:
+    """What needs no model, and what the adapter adds to it."""
+    return (
+        f"there base {hammer.base_solved:,}, hammer {hammer.solved:,}, adapter {hammer.adapter_solved:,}; "
+        f"adapter alone {hammer.adapter_only:,}"
+    )
+
+
+def alterations(intact: Intact) -> list[str]:
+    """What of the base is not what it was."""
+    return [
+        *(["the files on disk"] if intact.base_digest_before != intact.base_digest_after else []),
+        *(["the weights in memory"] if intact.memory_digest_before != intact.memory_digest_after else []),
+        *([] if intact.logits_identical else ["its logits without the adapter"]),
+    ]
+
+
+def intactness(intact: Intact) -> tuple[str, str]:
+    """One word, and what was found."""
+    if intact.holds:
+        found = f"unchanged on disk and in memory, logits bit-identical without the adapter ({intact.prompts} prompts)"
+        return "intact", found
+    return "ALTERED", f"{', '.join(alterations(intact))} changed; trust none of these figures"
+
+
+def spread(of: Spread) -> str:
+    """How uneven a model is."""
+    return f"{of.value:.2f} ({of.ci95[0]:.2f} to {of.ci95[1]:.2f})"
+
+
+def contaminated(found: Contamination) -> str:
+    """Evaluation items that training rows give away."""
+    return (
+        f"{found.exact:,} items word for word and {found.ngram:,} by a run of 13 words, of {found.items:,} items "
+        f"({found.share:.1%}; above {found.limit:.1%} is an error), in {found.rows:,} training rows"
+    )
+
+
+def quantity(name: str, value: float) -> str:
+    """A cost with its unit, from the name that it is recorded under."""
+    if name == "seconds":
+        return duration(value)
+    if name.endswith("_bytes"):
+        return f"{name.removesuffix('_bytes').replace('_', ' ')} {size(value)}"
+    return f"{name.replace('_', ' ')} {value:,.4g}" if value < 1e4 else f"{name.replace('_', ' ')} {value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Short enough for many of them in one line."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def size(size_bytes: float) -> str:
+    """Memory."""
+    return f"{size_bytes / 2**30:.1f} GiB"
+
+
+def short(digest: object) -> str:
+    """The beginning of a digest, which is enough to tell it from others."""
+    return str(digest).removeprefix("sha256:")[:8]
+
+
+def all_families(arm: Arm) -> list[FamilyScore]:
+    """Families of the niche, then held-out ones, then general ones."""
+    return [*sorted(arm.families, key=lambda score: score.held_out), *arm.general]
+
+
+def seeds(of: Sequence[int | None]) -> str:
+    """Seeds of an arm."""
+    known = ", ".join("?" if seed is None else str(seed) for seed in of)
+    return f"seed {known}" if len(of) == 1 else f"seeds {known}" if of else "seed unknown"
