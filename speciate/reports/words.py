@@ -45,7 +45,7 @@ TERMS = {
     "McNemar": "exact test that right→wrong and wrong→right are equally likely; Holm: corrected for many tests",
     "nats/token": "how surprising a fixed text is; a positive change means more surprising than to the base",
     "bits/byte": "the same by length of the text, which can be compared between tokenizers",
-    "drift": "KL divergence in nats/token on the base's own answers; forward is KL(base‖adapter), reverse KL(adapter‖base)",
+    "drift": "KL divergence on the base's own answers, nats/token; forward: KL(base‖adapter), reverse: KL(adapter‖base)",
     "front": "the arms than which no other both gains more and forgets less (Pareto)",
     "intact": "the base is bit for bit what it was before",
     "hammer": "what Lean's own automation proves without any model",
