@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from speciate.niches.lean import contain, setup
-from speciate.niches.lean.contain import Containment, contained
+from speciate.niches import contain
+from speciate.niches.contain import Containment, contained
+from speciate.niches.lean import setup
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containment is Linux only")
 

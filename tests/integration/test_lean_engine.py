@@ -10,7 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from speciate.niches.lean import contain, native, setup
+from speciate.niches import contain
+from speciate.niches.lean import native, setup
 from speciate.niches.lean.engine import Lean
 from speciate.niches.lean.verdict import LeanJob, LeanVerdict, by
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speciate.errors import InputError, LeanUnavailable
-from speciate.niches.lean import contain, native, package, setup
+from speciate.niches import contain
+from speciate.niches.lean import native, package, setup
 from speciate.niches.lean.engine import MAX_RSS_BYTES, Judge, Lean
 from speciate.niches.lean.process import LocalJudge
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from speciate import storage
 from speciate.errors import LeanUnavailable
+from speciate.niches.contain import contained
 from speciate.niches.lean import package
-from speciate.niches.lean.contain import contained
 from speciate.niches.lean.setup import CHECKER, START
 
 CHOICE = "SPECIATE_LEAN"

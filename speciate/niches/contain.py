@@ -1,16 +1,16 @@
-"""What a native Lean may touch while it elaborates a proof, which can run any code.
+"""What a program that may run any code can touch: a native Lean, a worker that scores answers, a model's program.
 
-The best that this machine has is taken: bubblewrap (sees its toolchain and the system's libraries, read-only, an empty
+The best that this machine has is taken: bubblewrap (sees what it needs and the system's libraries, read-only, an empty
 folder of its own, no network, no other process, no environment), else new namespaces by `unshare` (no network, no other
 process; the disk stays as it is for this user), else limits alone. Limits are set in all three, where `prlimit` is
 there: address space, processor time, open files, size of files, processes. What is stopped and what is not is told in
-docs/lean.md. Knows nothing of Lean.
+docs/lean.md. Knows nothing of what runs.
 """
 
 import functools
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,8 @@ CPU_S = 24 * 3600
 OPEN_FILES = 1024
 FILE_BYTES = 64_000_000
 PROCESSES = 4096
+SCRATCH_BYTES = 16_000_000
+"""What a program that is sealed may keep in its own folder, which lies in memory."""
 _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/nix/store")
 
@@ -42,19 +44,32 @@ def containment() -> Containment:
 
 
 def contained(
-    command: Sequence[str], readable: Sequence[Path], address_space: int, by: Containment | None = None
+    command: Sequence[str],
+    readable: Sequence[Path],
+    address_space: int,
+    by: Containment | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    sealed: bool = False,
 ) -> list[str]:
     """The command, contained. `readable` is what it needs to see beside the system's libraries; bytes of address space.
 
-    `by` asks for another containment than the strongest.
+    `by` asks for another containment than the strongest. `environment` is all that it knows of one, for bubblewrap;
+    who starts the command gives the others theirs. `sealed` makes bubblewrap stricter: its own folder is small, nothing
+    else can be written, and it is the first process that it can see.
     """
     by = by or containment()
     if by == "none":
         return list(command)
     limited = [*_limits(address_space), *command]
     if by == "bubblewrap":
+        more = [word for name, value in (environment or {}).items() for word in ("--setenv", name, value)]
+        if sealed:
+            # The first process of a sandbox is else one of bubblewrap's own, which holds the same pipes open.
+            more += ["--remount-ro", "/", "--remount-ro", "/dev", "--as-pid-1"]
+        scratch = ["--size", str(SCRATCH_BYTES)] if sealed and _can_bound_folders() else []
         # The limits bind the sandbox's own start too; what it then starts inherits them.
-        return [*_limits(address_space), *_bubblewrap(readable, ["--chdir", "/tmp"]), *command]
+        return [*_limits(address_space), *_bubblewrap(readable, [*more, "--chdir", "/tmp"], scratch), *command]
     return [*_namespaces(), *limited] if by == "namespaces" else limited
 
 
@@ -66,9 +81,9 @@ def _limits(address_space: int) -> list[str]:
     return [program, "--core=0", *(f"--{name}={value}" for name, value in wanted.items())]
 
 
-def _bubblewrap(readable: Sequence[Path], more: Sequence[str]) -> list[str]:
+def _bubblewrap(readable: Sequence[Path], more: Sequence[str], scratch: Sequence[str] = ()) -> list[str]:
     # The empty folder comes before what is shown: that may lie in it.
-    shown = [("--ro-bind-try", path, path) for path in _SYSTEM] + [("--tmpfs", "/tmp")]
+    shown = [("--ro-bind-try", path, path) for path in _SYSTEM] + [(*scratch, "--tmpfs", "/tmp")]
     shown += [("--ro-bind", str(path), str(path)) for path in readable]
     return [
         *(_found("bwrap"), "--unshare-all", "--die-with-parent", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
@@ -77,6 +92,11 @@ def _bubblewrap(readable: Sequence[Path], more: Sequence[str]) -> list[str]:
         *more,
         "--",
     ]
+
+
+def _can_bound_folders() -> bool:
+    """Whether this bubblewrap knows `--size`."""
+    return _works(tuple(_bubblewrap([], [], ["--size", str(SCRATCH_BYTES)])))
 
 
 def _namespaces() -> list[str]:
