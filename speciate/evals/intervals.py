@@ -1,17 +1,19 @@
-"""Confidence intervals: of a paired mean difference, of changed pairs, of a share.
+"""Confidence intervals: of a paired mean difference, of a mean per token, of changed pairs, of a share.
 
 Pure functions of numbers; they know nothing of models, items or files. What an interval cannot see: items that are no
-fair sample of the niche, a wrong verifier, contamination of the training data, and the luck of one training seed.
+fair sample of the niche, a wrong verifier, contamination of the training data, and the luck of one training seed
+(`hierarchical.py` sees that one).
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import stdtrit
+from numpy.typing import NDArray
+
+from speciate.evals.resampling import Array, Redrawn, Stratum, redraw, strata_of
 
 Interval = tuple[float, float]
 Scores = Sequence[float]
@@ -48,78 +50,108 @@ def paired_bootstrap(
 ) -> Interval:
     """Two-sided interval of the mean difference over items, adapter minus base.
 
-    A percentile bootstrap (Efron 1979), *stratified* by family: items are drawn again within each family, and every
-    draw keeps the families' sizes. The families are few (about ten) and chosen by design, so the question is how the
-    adapter does on more items of these families. The alternative, drawing whole families again, asks about families
-    never seen; with ten clusters that interval is much too narrow (Cameron, Gelbach & Miller 2008), and held-out
-    families answer the question better. Items that share something finer than the family (one template instance, one
-    passage) are not independent: name it in `clusters`, and whole clusters are drawn within their family.
+    A bootstrap (Efron 1979), *stratified* by family: items are drawn again within each family, and every draw keeps
+    the families' sizes. The families are few (about ten) and chosen by design, so the question is how the adapter does
+    on more items of these families. The alternative, drawing whole families again, asks about families never seen;
+    with ten clusters that interval is much too narrow (Cameron, Gelbach & Miller 2008), and held-out families answer
+    the question better. Items that share something finer than the family (one template instance, one passage) are not
+    independent: name it in `clusters`, and whole clusters are drawn within their family.
 
-    Three repairs of the plain percentile interval, each of which can only widen it:
-    * percentiles are taken further out, by the t quantile and the n/(n - families) of a small sample (Hesterberg 2015,
-      The American Statistician 69, 371-386); where a family has a single unit, all units form one stratum;
+    The plain percentile interval lets a loss as large as the margin pass up to 8 times in 100 where changes are few
+    and all in one direction. Five repairs:
+    * percentiles are taken further out, by the t quantile and the n/(n - 1) of each small family (Hesterberg 2015, The
+      American Statistician 69, 371-386; Satterthwaite 1946), all units in one stratum if a family has a single one;
+    * both ends are shifted by the skewness (BCa, Efron 1987, JASA 82, 171-185);
+    * a sum of right and wrong moves in whole steps: draws are spread over a step, the ends go half a step further out;
     * a bootstrap never draws what the sample happens not to hold: with no change among n units it has no width. Where
       fewer than `RARE` units differ from the commonest outcome of their family, the interval is widened to Tango's
-      score interval, and to the exact bound on an outcome that none of n units showed (Clopper-Pearson; one-sided at
-      95% it is the rule of three, 3/n);
+      score interval and a quarter of a step, and to the exact bound on an outcome that none of n units showed
+      (Clopper-Pearson; one-sided at 95% it is the rule of three, 3/n);
     * it contains the observed difference.
+    With them, right-or-wrong items of one family let such a loss pass 5.1 times in 100 at the worst margin and share
+    of changes, by exact enumeration (`scripts/measure_statistics.py`).
 
     Swapping base and adapter negates the interval exactly, and the order of the items does not matter. One unit says
     nothing: (-1, 1). Raises ValueError on no items, unequal lengths and scores outside [0, 1].
     """
-    units = units_of(base, adapter, families, clusters)
-    if len(units) == 1:
+    _, codes, totals, sizes = _grouped(base, adapter, families, clusters)
+    if len(totals) == 1:
         return -1.0, 1.0
-    mirrored = sorted(Unit(unit.family, -unit.total, unit.size) for unit in units)
-    low, high = _widened(max(units, mirrored), level, seed, draws)
-    if units == mirrored:
+    sign = orientation(codes, totals, sizes)
+    strata = strata_of(codes, totals if sign >= 0 else -totals, sizes)
+    low, high = bounded(redraw(strata, seed, draws), strata, level)
+    if sign == 0:
         return min(low, -high), max(high, -low)
-    return (low, high) if units > mirrored else (-high, -low)
+    return (low, high) if sign > 0 else (-high, -low)
 
 
 def units_of(
     base: Scores, adapter: Scores, families: Sequence[str], clusters: Sequence[str] | None = None
 ) -> list[Unit]:
     """The units of paired scores, sorted: an item each, or a cluster each where `clusters` names them."""
-    names = [str(number) for number in range(len(base))] if clusters is None else clusters
-    lengths = {"base": len(base), "adapter": len(adapter), "families": len(families), "clusters": len(names)}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"the scores are not paired: {lengths}")
-    if not base:
-        raise ValueError("n = 0: there is no item to compare base and adapter on")
-    if not all(0 <= score <= 1 for score in [*base, *adapter]):
-        raise ValueError("a score is outside [0, 1], or not a number")
-    members: dict[tuple[str, str], list[float]] = {}
-    for old, new, family, name in zip(base, adapter, families, names, strict=True):
-        members.setdefault((family, name), []).append(new - old)
-    return sorted(Unit(family, math.fsum(values), len(values)) for (family, _), values in members.items())
+    names, codes, totals, sizes = _grouped(base, adapter, families, clusters)
+    rows = zip(codes.tolist(), totals.tolist(), sizes.tolist(), strict=True)
+    return sorted(Unit(names[code], total, int(size)) for code, total, size in rows)
 
 
 def bootstrap(strata: Sequence[Sequence[Unit]], level: float, seed: int, draws: int = DRAWS) -> Interval:
-    """Percentiles of the mean over samples drawn with replacement within each stratum, taken out for small samples.
+    """Ends of the mean over samples drawn with replacement within each stratum, for small samples and skewed ones.
 
     Raises ValueError unless there are more units than strata.
     """
     n = sum(map(len, strata))
-    freedom = n - len(strata)
-    if freedom < 1:
+    if n <= len(strata):
         raise ValueError(f"n = {n}: an interval needs more units than strata, and there are {len(strata)}")
-    random = np.random.default_rng(seed)
-    totals, sizes = np.zeros(draws), np.zeros(draws)
-    for stratum in strata:
-        ordered = sorted(stratum)
-        total = np.array([unit.total for unit in ordered])
-        size = np.array([unit.size for unit in ordered], dtype=np.float64)
-        one_size = bool(size.min() == size.max())
-        step = max(1, 1_000_000 // len(ordered))
-        for start in range(0, draws, step):
-            stop = min(start + step, draws)
-            picked = random.integers(len(ordered), size=(stop - start, len(ordered)), dtype=np.int32)
-            totals[start:stop] += total.take(picked).sum(axis=1)
-            sizes[start:stop] += size.sum() if one_size else size.take(picked).sum(axis=1)
-    tail = NormalDist().cdf(-math.sqrt(n / freedom) * float(stdtrit(freedom, (1 + level) / 2)))
-    low, high = np.quantile(totals / sizes, [tail, 1 - tail])
-    return float(low), float(high)
+    columns = [sorted((unit.total, float(unit.size)) for unit in stratum) for stratum in strata]
+    arrays = [(np.array([row[0] for row in rows]), np.array([row[1] for row in rows])) for rows in columns]
+    return redraw(arrays, seed, draws).ends(level)
+
+
+def ratio_bootstrap(
+    totals: Scores,
+    sizes: Scores,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    strata: Sequence[str] | None = None,
+    draws: int = DRAWS,
+) -> Interval:
+    """Interval of a mean per token, `sum(totals) / sum(sizes)`, over documents or items of unequal size.
+
+    Whole documents are drawn again, since the tokens of one are not independent, and numerator and denominator with
+    them (Davison & Hinkley 1997, section 2.4), within each stratum if `strata` names them; repaired for small and
+    skewed samples as `paired_bootstrap` is. Of losses or KL in nats there is no upper limit, so there is no widest
+    interval to fall back on: an equal ratio in every document gives an interval without width, which says no more than
+    that these documents agree, and a tail that no document shows is not in it. With thirty heavy-tailed documents
+    (lognormal, sigma 1) it holds the truth about 91 times in 100. Raises ValueError on fewer than two documents.
+    """
+    total, size = np.asarray(totals, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    names = ["" for _ in totals] if strata is None else list(strata)
+    if not len(total) == len(size) == len(names):
+        raise ValueError(f"{len(total)} totals, {len(size)} sizes and {len(names)} strata do not belong together")
+    if len(total) < 2:
+        raise ValueError(f"n = {len(total)}: an interval of a mean per token needs at least 2 documents")
+    if not (np.isfinite(total).all() and np.isfinite(size).all() and (size > 0).all()):
+        raise ValueError("every document needs a finite total and a size above 0")
+    _, codes = coded(names)
+    return redraw(strata_of(codes, total, size), seed, draws).ends(level)
+
+
+def clustered_standard_error(values: Scores, clusters: Sequence[str]) -> float:
+    """Standard error of the mean of `values`, where those of one cluster are not independent.
+
+    sqrt(C/(C - 1) * sum over clusters of (sum of its deviations)^2) / n (Liang & Zeger 1986, Biometrika 73, 13-22;
+    Miller 2024, arXiv 2411.00640, section 2.2). With one value a cluster it is sd/sqrt(n). Families fixed by design
+    are no clusters. Needs a few dozen clusters to be trusted. Raises ValueError on fewer than two.
+    """
+    if len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values and {len(clusters)} clusters do not belong together")
+    names, codes = coded(clusters)
+    if len(names) < 2:
+        raise ValueError(f"{len(names)} clusters: a standard error needs at least 2")
+    array = np.asarray(values, dtype=np.float64)
+    sums = np.bincount(codes, array - array.mean())
+    return math.sqrt(len(sums) / (len(sums) - 1) * float(sums @ sums)) / len(array)
 
 
 def tango(gained: float, lost: float, n: float, level: float = 0.95) -> Interval:
@@ -164,24 +196,63 @@ def quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _widened(units: list[Unit], level: float, seed: int, draws: int) -> Interval:
-    strata: dict[str, list[Unit]] = {}
-    for unit in units:
-        strata.setdefault(unit.family, []).append(unit)
-    if any(len(stratum) == 1 for stratum in strata.values()):
-        strata = {"": units}
-    low, high = bootstrap(list(strata.values()), level, seed, draws)
-    items = sum(unit.size for unit in units)
-    delta = math.fsum(unit.total for unit in units) / items
-    outcomes = [Counter(unit.mean for unit in stratum) for stratum in strata.values()]
-    if sum(seen.total() - max(seen.values()) for seen in outcomes) < RARE:
-        effective = items**2 / sum(unit.size**2 for unit in units)
-        gained = effective * math.fsum(max(unit.total, 0.0) for unit in units) / items
-        lost = effective * math.fsum(max(-unit.total, 0.0) for unit in units) / items
+def orientation(codes: NDArray[np.intp], totals: Array, sizes: Array) -> int:
+    """1 or -1 by which of the units and their negatives comes first in order, 0 where they are the same."""
+    here, there = np.lexsort((sizes, totals, codes)), np.lexsort((sizes, -totals, codes))
+    for mine, other in ((totals[here], -totals[there]), (sizes[here], sizes[there])):
+        if len(differ := np.flatnonzero(mine != other)):
+            return 1 if mine[differ[0]] > other[differ[0]] else -1
+    return 0
+
+
+def bounded(redrawn: Redrawn, strata: Sequence[Stratum], level: float) -> Interval:
+    """Ends of the mean difference of scores: widened where changes are rare, around the estimate, within [-1, 1]."""
+    low, high = redrawn.ends(level)
+    delta = redrawn.estimate
+    rare = sum(len(totals) - int(np.unique(totals / sizes, return_counts=True)[1].max()) for totals, sizes in strata)
+    if rare < RARE:
+        total, size = (np.concatenate(columns) for columns in zip(*strata, strict=True))
+        items = float(size.sum())
+        effective = items**2 / float(size @ size)
+        gained = effective * math.fsum(total[total > 0]) / items
+        lost = -effective * math.fsum(total[total < 0]) / items
         score_low, score_high = tango(gained, lost, effective, level)
         unseen = 1 - ((1 - level) / 2) ** (1 / effective)
-        low, high = min(low, score_low, delta - unseen), max(high, score_high, delta + unseen)
+        quarter = 1 / (4 * effective)
+        low = min(low, score_low - quarter, delta - unseen)
+        high = max(high, score_high + quarter, delta + unseen)
     return max(-1.0, min(low, delta)), min(1.0, max(high, delta))
+
+
+def _grouped(
+    base: Scores, adapter: Scores, families: Sequence[str], clusters: Sequence[str] | None
+) -> tuple[list[str], NDArray[np.intp], Array, Array]:
+    """Names of the families, and of each unit its family's number, the sum of its differences, and its size."""
+    lengths = {"base": len(base), "adapter": len(adapter), "families": len(families)}
+    lengths["clusters"] = len(families if clusters is None else clusters)
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"the scores are not paired: {lengths}")
+    if not len(base):
+        raise ValueError("n = 0: there is no item to compare base and adapter on")
+    old, new = np.asarray(base, dtype=np.float64), np.asarray(adapter, dtype=np.float64)
+    if not all(((scores >= 0) & (scores <= 1)).all() for scores in (old, new)):
+        raise ValueError("a score is outside [0, 1], or not a number")
+    names, codes = coded(families)
+    differences = new - old
+    if clusters is None:
+        return names, codes, differences, np.ones(len(codes))
+    members: dict[tuple[int, str], list[float]] = {}
+    for code, name, difference in zip(codes.tolist(), clusters, differences.tolist(), strict=True):
+        members.setdefault((code, name), []).append(difference)
+    totals, sizes = [math.fsum(values) for values in members.values()], [len(values) for values in members.values()]
+    return names, np.array([code for code, _ in members]), np.array(totals), np.array(sizes, dtype=np.float64)
+
+
+def coded(names: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The distinct names in order, and the number of each name among them."""
+    distinct = sorted(set(names))
+    number = {name: place for place, name in enumerate(distinct)}
+    return distinct, np.fromiter((number[name] for name in names), dtype=np.intp, count=len(names))
 
 
 def _edge(excluded: Callable[[float], bool], inside: float, limit: float) -> float:
