@@ -7,6 +7,9 @@
     │   ├── ResumeMismatch                        the run was made by another recipe or base
     │   ├── HomeNotWritable (PermissionError)
     │   ├── NotFound (LookupError)                no such run, entry or suite
+    │   ├── AdapterMismatch                       an adapter that does not belong to its base
+    │   ├── Incomparable                          runs that answered different items
+    │   ├── Contaminated                          too many evaluation items among the training rows
     │   └── PreflightError                        the recipe would train nothing, or the wrong thing
     │       ├── NothingTrainable
     │       ├── EmptyLossMask
@@ -61,6 +64,18 @@ class HomeNotWritable(InputError, PermissionError):
 
 class NotFound(InputError, LookupError):
     """No run, registry entry or suite of that name."""
+
+
+class AdapterMismatch(InputError):
+    """The adapter was trained on another base, or has tensors that the base has no place for."""
+
+
+class Incomparable(InputError):
+    """The runs answered different suites or items; names their digests."""
+
+
+class Contaminated(InputError):
+    """More evaluation items than allowed are in the training rows."""
 
 
 class PreflightError(InputError):

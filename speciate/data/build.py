@@ -6,25 +6,17 @@ their reference; the same holds for evaluation items, so that each of them can b
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Literal
 
-from speciate.errors import InputError, VerifierError
+from speciate.errors import VerifierError
 from speciate.niches import skills
 from speciate.niches.base import Item, Verifier
+from speciate.niches.contamination import overlap
+from speciate.niches.splits import EVALUATION, Stream, draw
 from speciate.records import DataManifest
 from speciate.storage import digest_json
 
-Split = Literal["train", "dev", "test"]
-Stream = Callable[[str, str], Iterator[Item]]
-"""From a family and a seed to its endless items."""
-
-EVALUATION = "evaluation"
-"""Seed of the evaluation items: the same for every recipe and seed, so that runs can be compared item by item."""
-MOST_DRAWS = 60
-"""Draws for each wanted item, after which a family is said to have too few."""
 MOST_REFUSED = 0.02
 """Share of references that the verifier may refuse before the generator is called broken."""
 
@@ -61,12 +53,6 @@ class Rows:
     manifest: DataManifest
 
 
-def split_of(item: Item) -> Split:
-    """The only split that an item may be in: 70% train, 10% dev, 20% test."""
-    place = int(item.digest[-8:], 16) % 10
-    return "train" if place < 7 else "dev" if place == 7 else "test"
-
-
 def shares(total: int, families: Sequence[str], weights: Mapping[str, float] | None = None) -> dict[str, int]:
     """`total` split over the families by weight (largest remainders; of equal ones the first get what is left)."""
     weight = {family: (weights or {}).get(family, 1.0) for family in families}
@@ -76,35 +62,6 @@ def shares(total: int, families: Sequence[str], weights: Mapping[str, float] | N
     for family in sorted(families, key=lambda family: counts[family] - exact[family])[:left]:
         counts[family] += 1
     return counts
-
-
-def draw(
-    stream: Stream, seed: str, counts: Mapping[str, int], split: Split | None, excluded: Collection[str]
-) -> tuple[list[Item], int]:
-    """Different items of one split, and the number of repeats passed over. None takes items of any split.
-
-    Items that differ in their names alone are one item, but in training they are different rows: the names are what a
-    model must learn to see through. Raises InputError where a family has too few.
-    """
-    found: list[Item] = []
-    repeats = 0
-    for family, count in counts.items():
-        seen: dict[str, Item] = {}
-        for item in islice(stream(family, seed), MOST_DRAWS * count + 1000):
-            if len(seen) == count:
-                break
-            if (split is not None and split_of(item) != split) or item.digest in excluded:
-                continue
-            key = item.prompt if split == "train" else item.digest
-            repeats += key in seen
-            seen.setdefault(key, item)
-        if len(seen) < count:
-            raise InputError(
-                f"family {family!r} has only about {len(seen)} different items for {split or 'transfer'}, "
-                f"{count} were asked for: lower data.train_items, data.dev_items or data.test_items"
-            )
-        found += seen.values()
-    return found, repeats
 
 
 def accepted(items: Sequence[Item], verifier: Verifier, on_items: Callable[[int], None]) -> list[Item]:
@@ -146,9 +103,10 @@ def build(
     train, dev, test, transfer = (accepted(items, verifier, on_items) for items in (train, dev, test, transfer))
     replay = replay_rows(round(len(train) * wanted.replay / (1 - wanted.replay)), seed)
     judged = {item.digest for item in (*dev, *test, *transfer)}
-    overlap = sum(item.digest in judged for item in train) + sum(map(skills.held_out, replay))
-    if overlap:
-        raise VerifierError(f"{overlap} training rows are evaluation items: the split is broken")
+    both = sum(item.digest in judged for item in train) + sum(map(skills.held_out, replay))
+    if both:
+        raise VerifierError(f"{both} training rows are evaluation items: the split is broken")
+    train, given_away = apart(train, [*dev, *test, *transfer])
     rows = [*train, *replay]
     manifest = DataManifest(
         rows=len(rows),
@@ -158,9 +116,21 @@ def build(
         eval_digest=digest_json([item.digest for item in (*dev, *test, *transfer)]),
         rejected_references=drawn - len(train) - len(dev) - len(test) - len(transfer),
         duplicates_removed=repeats,
-        overlap_with_eval=overlap,
+        overlap_with_eval=both,
+        given_away_removed=given_away,
     )
     return Rows(train, replay, dev, test, transfer, manifest)
+
+
+def apart(rows: list[Item], judged: Sequence[Item]) -> tuple[list[Item], int]:
+    """The rows without those that give an evaluation item away, and how many those were.
+
+    Rows are left out, not items: the items are the same for every recipe and seed.
+    """
+    kept = rows
+    while giving := overlap(judged, [(item.prompt, item.reference) for item in kept]).rows:
+        kept = [item for number, item in enumerate(kept) if number not in giving]
+    return kept, len(rows) - len(kept)
 
 
 def replay_rows(count: int, seed: int) -> list[Item]:

@@ -13,7 +13,9 @@ from typing import Literal
 
 from scipy.special import bdtr
 
+from speciate.evals.hierarchical import hierarchical_bootstrap
 from speciate.evals.intervals import Interval, Scores, Unit, bootstrap, paired_bootstrap, quantile, units_of, wilson
+from speciate.evals.multiplicity import holm
 from speciate.records import Baseline, Estimate, FamilyScore, Forgetting, GateResult, Nats, Outcome
 
 ONE_SIDED = 0.90
@@ -42,32 +44,36 @@ def changes(base: Scores, adapter: Scores) -> tuple[int, int]:
 
 def paired_estimate(
     base: Scores,
-    adapter: Scores,
+    adapters: Sequence[Scores],
     families: Sequence[str],
     metric: str,
     seed: int = 0,
     *,
     clusters: Sequence[str] | None = None,
 ) -> Estimate:
-    """The mean difference, adapter minus base, with its interval and the counts of changed items."""
-    interval = paired_bootstrap(base, adapter, families, clusters=clusters, seed=seed)
-    right_to_wrong, wrong_to_right = changes(base, adapter)
+    """The mean difference, adapter minus base, with its interval and the counts of changed items.
+
+    `adapters` are those of several seeds, or of one.
+    """
+    gained = [changes(base, adapter) for adapter in adapters]
+    right_to_wrong, wrong_to_right = (sum(counts[side] for counts in gained) for side in (0, 1))
     return Estimate(
         metric=metric,
         base=_mean(base),
-        adapter=_mean(adapter),
-        delta=_difference(base, adapter),
-        ci95=interval,
+        adapter=_mean_of_all(adapters),
+        delta=_mean_of_all([_differences(base, adapter) for adapter in adapters]),
+        ci95=hierarchical_bootstrap([base], adapters, families, clusters=clusters, seed=seed),
         n=len(base),
         right_to_wrong=right_to_wrong,
         wrong_to_right=wrong_to_right,
-        p_mcnemar=mcnemar(right_to_wrong, wrong_to_right),
+        p_mcnemar=mcnemar(right_to_wrong, wrong_to_right) if len(adapters) == 1 else None,
+        seeds=len(adapters),
     )
 
 
 def forgetting(
     base: Scores,
-    adapter: Scores,
+    adapters: Sequence[Scores],
     families: Sequence[str],
     metric: str,
     seed: int = 0,
@@ -76,28 +82,31 @@ def forgetting(
     nats: Nats | None = None,
 ) -> Forgetting:
     """The mean loss, base minus adapter, over the items of the general suite, and its upper one-sided 95% bound."""
-    loss = paired_bootstrap(adapter, base, families, clusters=clusters, seed=seed)
-    upper = paired_bootstrap(adapter, base, families, level=ONE_SIDED, clusters=clusters, seed=seed)[1]
-    right_to_wrong, wrong_to_right = changes(base, adapter)
+    gain = paired_estimate(base, adapters, families, metric, seed, clusters=clusters)
+    low, _ = hierarchical_bootstrap([base], adapters, families, level=ONE_SIDED, clusters=clusters, seed=seed)
     return Forgetting(
         metric=metric,
-        base=_mean(base),
-        adapter=_mean(adapter),
-        delta=_difference(adapter, base),
-        ci95=loss,
-        ci95_upper=upper,
-        n=len(base),
-        right_to_wrong=right_to_wrong,
-        wrong_to_right=wrong_to_right,
-        p_mcnemar=mcnemar(right_to_wrong, wrong_to_right),
+        base=gain.base,
+        adapter=gain.adapter,
+        delta=0.0 - gain.delta,
+        ci95=(0.0 - gain.ci95[1], 0.0 - gain.ci95[0]),
+        ci95_upper=0.0 - low,
+        n=gain.n,
+        right_to_wrong=gain.right_to_wrong,
+        wrong_to_right=gain.wrong_to_right,
+        p_mcnemar=gain.p_mcnemar,
         nats=nats,
+        seeds=gain.seeds,
     )
 
 
-def nats_difference(base_losses: Scores, adapter_losses: Scores, tokens: Sequence[int], seed: int = 0) -> Nats:
+def nats_difference(
+    base_losses: Scores, adapter_losses: Scores, tokens: Sequence[int], seed: int = 0, *, size: int | None = None
+) -> Nats:
     """Rise of the loss on a fixed text, adapter minus base, each document weighted by its tokens.
 
-    A loss is the mean over one document in nats per token, and `tokens` says over how many it was taken. Whole
+    A loss is the mean over one document in nats per token, and `tokens` says over how many it was taken; `size` are the
+    bytes of all documents, by which the loss in bits per byte is known. Whole
     documents are drawn again, since the tokens of one are not independent. A loss has no upper limit, so there is no
     widest interval to fall back on: fewer than two documents raise ValueError, and an equal rise in every document
     gives an interval without width, which says no more than that these documents agree.
@@ -111,39 +120,72 @@ def nats_difference(base_losses: Scores, adapter_losses: Scores, tokens: Sequenc
         raise ValueError("every document needs at least one token and a finite loss")
     rows = list(zip(base_losses, adapter_losses, tokens, strict=True))
     total = sum(tokens)
+    before = math.fsum(old * count for old, _, count in rows)
+    after = math.fsum(new * count for _, new, count in rows)
     delta = math.fsum((new - old) * count for old, new, count in rows) / total
     low, high = bootstrap([[Unit("", (new - old) * count, count) for old, new, count in rows]], 0.95, seed)
     return Nats(
-        base=math.fsum(old * count for old, _, count in rows) / total,
-        adapter=math.fsum(new * count for _, new, count in rows) / total,
+        base=before / total,
+        adapter=after / total,
         delta=delta,
         ci95=(min(low, delta), max(high, delta)),
         tokens=total,
         documents=len(rows),
+        bits_per_byte=(before / size / math.log(2), after / size / math.log(2)) if size else None,
     )
 
 
 def family_scores(
-    base: Scores, adapter: Scores, families: Sequence[str], held_out: Collection[str] = ()
+    base: Scores,
+    adapters: Sequence[Scores],
+    families: Sequence[str],
+    held_out: Collection[str] = (),
+    chance: Mapping[str, float] | None = None,
+    clusters: Sequence[str] | None = None,
 ) -> list[FamilyScore]:
-    """Right answers of base and adapter in each family, by name, with Wilson intervals."""
-    rows = list(zip(base, adapter, families, strict=True))
+    """The scores of base and adapter in each family, by name; `adapters` are those of several seeds, or of one."""
+    places: dict[str, list[int]] = {}
+    for place, family in enumerate(families):
+        places.setdefault(family, []).append(place)
     scores: list[FamilyScore] = []
-    for family in sorted(set(families)):
-        old = [before >= 1.0 for before, _, name in rows if name == family]
-        new = [after >= 1.0 for _, after, name in rows if name == family]
+    for family, members in sorted(places.items()):
+        before = [base[place] for place in members]
+        after = [[adapter[place] for place in members] for adapter in adapters]
+        grouped = None if clusters is None else [clusters[place] for place in members]
+        gain = paired_estimate(before, after, [family] * len(members), "", clusters=grouped)
         scores.append(
             FamilyScore(
                 family=family,
-                n=len(old),
-                base_right=sum(old),
-                adapter_right=sum(new),
-                base_ci95=wilson(sum(old), len(old)),
-                adapter_ci95=wilson(sum(new), len(new)),
+                n=len(members),
+                base_right=sum(score >= 1.0 for score in before),
+                adapter_right=sum(score >= 1.0 for scores in after for score in scores),
+                base=gain.base,
+                adapter=gain.adapter,
+                base_ci95=share_interval([before], grouped),
+                adapter_ci95=share_interval(after, grouped),
+                delta=gain.delta,
+                delta_ci95=gain.ci95,
+                p_holm=gain.p_mcnemar,
+                chance=(chance or {}).get(family, 0.0),
                 held_out=family in held_out,
             )
         )
-    return scores
+    if len(adapters) > 1:
+        return scores
+    adjusted = holm([score.p_holm for score in scores if score.p_holm is not None])
+    return [score.model_copy(update={"p_holm": p}) for score, p in zip(scores, adjusted, strict=True)]
+
+
+def share_interval(models: Sequence[Scores], clusters: Sequence[str] | None = None) -> Interval:
+    """95% interval of a mean score: Wilson's where it is a share of independent items, else a bootstrap's.
+
+    `models` are those of several seeds, or one.
+    """
+    if len(models) == 1 and clusters is None and all(score in (0.0, 1.0) for score in models[0]):
+        return wilson(sum(score == 1.0 for score in models[0]), len(models[0]))
+    zeros = [0.0] * len(models[0])
+    low, high = hierarchical_bootstrap([zeros], models, [""] * len(zeros), clusters=clusters)
+    return max(0.0, low), high
 
 
 def baseline(
@@ -271,6 +313,14 @@ def _gate(
 
 def _mean(scores: Scores) -> float:
     return math.fsum(scores) / len(scores)
+
+
+def _mean_of_all(models: Sequence[Scores]) -> float:
+    return math.fsum(map(math.fsum, models)) / sum(map(len, models))
+
+
+def _differences(base: Scores, adapter: Scores) -> list[float]:
+    return [new - old for old, new in zip(base, adapter, strict=True)]
 
 
 def _difference(base: Scores, adapter: Scores) -> float:

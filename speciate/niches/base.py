@@ -22,6 +22,10 @@ class Item:
     digest: str
     payload: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the verifier needs beside the answer; JSON values only."""
+    choices: tuple[str, ...] = ()
+    """Answers to choose from by their likelihood, `reference` among them; empty where the model writes its own."""
+    cluster: str = ""
+    """What it shares with other items beside the family, such as a passage; empty where it stands alone."""
 
 
 @dataclass(frozen=True, slots=True)

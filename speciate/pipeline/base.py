@@ -10,15 +10,19 @@ from speciate.data import corpus as corpora
 from speciate.data import lookback
 from speciate.data.stories import story
 from speciate.errors import InputError, ResumeMismatch
-from speciate.evals.runner import evaluate
+from speciate.evals.runner import Settings, evaluate
+from speciate.evals.sources import Part
 from speciate.evals.stats import wilson
 from speciate.models.base import digest_folder, find_compute
+from speciate.models.population import BASE, Population
 from speciate.models.tiny import make_model, make_tokenizer, save_model
 from speciate.niches import skills
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
+from speciate.pipeline.measuring import memory_of
 from speciate.pipeline.names import known_names
 from speciate.progress import Progress
 from speciate.recipe import LoadedBaseRecipe, differing_keys, find_data, recipe_digest, resolve
+from speciate.recipe.suite import SamplingOf
 from speciate.storage import (
     folder_published_whole,
     read_json,
@@ -100,17 +104,10 @@ def publish(
     tokenizer.save_pretrained(folder)
     items = [item for name in skills.SKILLS for item in skills.sample(name, CARD_ITEMS, CARD_SEED)]
     with progress.phase("measuring its skills", 2 * len(items)) as phase:
-        rows = evaluate(
-            model,
-            tokenizer,
-            items,
-            skills.ExactMatch(),
-            name="base",
-            split="general",
-            max_new_tokens=40,
-            batch_size=100,
-            on_items=phase.advance,
-        )
+        part = Part("general", items, skills.ExactMatch, SamplingOf(max_new_tokens=40))
+        with memory_of({BASE: digest_folder(folder)}) as memory:
+            settings = Settings(100, loaded.recipe.architecture.context)
+            rows = evaluate(Population(model, tokenizer), [BASE], part, memory, settings, phase.advance)[BASE]
     right = {name: sum(row.score == 1.0 for row in rows if row.family == name) for name in skills.SKILLS}
     card = {
         "speciate": __version__,

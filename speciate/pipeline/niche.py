@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from speciate.data.build import Stream, Wanted
+from speciate.data.build import Wanted
 from speciate.data.primer import digests
 from speciate.errors import RecipeError
 from speciate.niches.lean import niche as lean
 from speciate.niches.lean.families import AUTOMATION, BY_HAND, FAMILIES, capped
+from speciate.niches.splits import Stream
 from speciate.pipeline.base import PRIMER
 from speciate.recipe import LoadedRecipe, find_data
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from speciate import hardware
-from speciate.data.build import draw, replay_rows, shares
+from speciate.data.build import replay_rows, shares
 from speciate.models.base import load_tokenizer
 from speciate.models.sampler import stop_tokens
 from speciate.niches.lean.pool import processes
+from speciate.niches.splits import draw
 from speciate.pipeline.machine import quiet_libraries
 from speciate.pipeline.setting import Setting, prepare, sft_of
 from speciate.recipe import LoadedRecipe, recipe_digest, resolve
@@ -86,7 +87,7 @@ def plan(loaded: LoadedRecipe) -> Plan:
     shapes = weight_shapes(setting.source.folder)
     parameters = sum(math.prod(shape) for shape in shapes.values())
     matrices = adapted(shapes, recipe.train.lora.targets)
-    items = wanted.test + wanted.transfer + len(setting.general)
+    items = wanted.test + wanted.transfer + setting.questions.items
     return Plan(
         species=recipe.species,
         recipe=resolve(recipe),

@@ -1,15 +1,16 @@
 """All that a recipe names, found, read and checked before anything runs."""
 
+import functools
 from dataclasses import dataclass
 from typing import NoReturn
 
 from speciate.errors import RecipeError
-from speciate.evals.general import Suite, load_suite, suite_items, suite_texts
-from speciate.models.base import BaseSource, Compute, context_length, find_compute, locate
-from speciate.niches.base import Item
+from speciate.evals.sources import Fits, Questions, questions
+from speciate.models.base import BaseSource, Compute, context_length, find_compute, load_tokenizer, locate
+from speciate.models.sampler import continuation_ids, prompt_ids
 from speciate.pipeline.names import SUITES, known_names
 from speciate.pipeline.niche import NicheParts, niche_of
-from speciate.recipe import LoadedRecipe, Recipe, find_data
+from speciate.recipe import LoadedRecipe, Recipe, find_data, load_suite
 from speciate.train.sft import Sft
 
 
@@ -21,9 +22,10 @@ class Setting:
     source: BaseSource
     compute: Compute
     niche: NicheParts
-    suite: Suite
-    general: list[Item]
-    texts: list[str]
+    questions: Questions
+    """The suite of what must not be forgotten."""
+    context: int | None
+    """Longest sequence of the base, in tokens."""
 
 
 def prepare(loaded: LoadedRecipe) -> Setting:
@@ -41,8 +43,25 @@ def prepare(loaded: LoadedRecipe) -> Setting:
     if longest is not None and recipe.train.max_length > longest:
         raise_problem(loaded, "train.max_length", f"is more than the {longest} tokens that the base can read")
     compute = find_compute(recipe.base.dtype, recipe.train.precision)
-    general = suite_items(suite, recipe.evals.general_items)
-    return Setting(loaded, source, compute, niche, suite, general, suite_texts(suite, suite_path))
+    asked = questions(suite, per_family=recipe.evals.general_items, fits=fitting(source))
+    if any(part.role != "general" for part in asked.parts) or asked.harness:
+        message = (
+            f"{recipe.evals.suite!r} is not for training: all its sources must be general, and none of the harness"
+        )
+        raise_problem(loaded, "evals.suite", message)
+    return Setting(loaded, source, compute, niche, asked, longest)
+
+
+def fitting(source: BaseSource) -> Fits:
+    """Whether a question fits into the base's context, its reference answer too; the tokenizer is loaded when asked."""
+    tokenizer = functools.cache(lambda: load_tokenizer(source))
+    longest = context_length(source)
+
+    def fits(prompt: str, reference: str, new_tokens: int) -> bool:
+        answer = len(continuation_ids(tokenizer(), reference)) + 1
+        return answer <= new_tokens and (longest is None or len(prompt_ids(tokenizer(), prompt)) + answer <= longest)
+
+    return fits
 
 
 def sft_of(recipe: Recipe) -> Sft:

@@ -5,27 +5,32 @@ that was stopped goes on where it was.
 """
 
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from speciate import runs
 from speciate.data.build import Rows, build, shares
 from speciate.evals.intact import check_adapter, check_base, probe
-from speciate.evals.runner import Split, evaluate
+from speciate.evals.runner import Settings
+from speciate.evals.sources import Part
 from speciate.models.adapter import LoraShape, attach, save, weights_digest
 from speciate.models.base import load_model, load_tokenizer, memory_digest
-from speciate.models.sampler import losses, stop_tokens
+from speciate.models.population import BASE, Population
+from speciate.models.sampler import stop_tokens
 from speciate.niches.base import Item, Verifier
+from speciate.niches.contamination import check, overlap, record_of
 from speciate.niches.lean.niche import LeanVerifier
-from speciate.niches.skills import ExactMatch
 from speciate.pipeline.folder import RunFolder, folder_to_resume, new_folder, owned
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
+from speciate.pipeline.measuring import adapter_identity, base_identity, measure, memory_of
 from speciate.pipeline.setting import Setting, prepare, sft_of
-from speciate.pipeline.verdict import Answers, Evidence, conclude
+from speciate.pipeline.verdict import Answers, Evidence, answers_in, conclude
 from speciate.progress import Progress, counted_bytes
 from speciate.recipe import LoadedRecipe
-from speciate.records import DataManifest, EvalRow, RunRecord
+from speciate.recipe.suite import SamplingOf
+from speciate.records import Contamination, DataManifest, RunRecord
+from speciate.registry.store import adapter_digest
 from speciate.storage import folder_published_whole, read_json, read_jsonl, write_json, write_jsonl
 from speciate.train.encoding import Encoded, check_rows, encode
 from speciate.train.sft import Step, preflight
@@ -81,25 +86,29 @@ class Run:
             rows = self.data(verifier)
             hammer = self.hammer(verifier, rows)
             encoded, dev = self.encoded(tokenizer, model, rows)
-            base = self.evaluation("base", model, tokenizer, rows, verifier)
+            parts = self.parts(rows, verifier)
+            contamination = self.contamination(rows, parts)
+            base = self.evaluation("base", model, tokenizer, parts)
             attached = attach(model, self.lora(), self.setting.source, self.recipe.seed)
             untrained = weights_digest(attached)
             self.training(attached, tokenizer, encoded, dev)
             attached.eval()
-            asked = [*rows.test[: PROBES // 2], *self.setting.general[: PROBES // 2]]
+            general = [item for part in self.setting.questions.parts for item in part.items]
+            asked = [*rows.test[: PROBES // 2], *general[: PROBES // 2]]
             batch = probe(tokenizer, [item.prompt for item in asked], model.device)
             check_adapter(attached, untrained, batch)
             saved = self.folder.path / "adapter"
             if not saved.exists():
                 with folder_published_whole(saved) as aside:
                     save(attached, self.setting.source, aside)
-            adapter = self.evaluation("adapter", attached, tokenizer, rows, verifier)
+            adapter = self.evaluation("adapter", attached, tokenizer, parts)
             with self.folder.timed("intact"), self.progress.phase("proving that the base is intact"):
                 source, compute, quantization = self.setting.source, self.setting.compute, self.recipe.base.quantization
                 intact = check_base(attached, source, before, batch, compute, quantization, saved)
             found = self.versions | ({"lean": verifier.version} if verifier.version else {})
             notes = list(verifier.lean.notes)
-        return conclude(self.setting, self.folder, Evidence(rows.manifest, base, adapter, intact, hammer, found), notes)
+        evidence = Evidence(rows.manifest, base, adapter, intact, hammer, contamination, found)
+        return conclude(self.setting, self.folder, evidence, notes)
 
     def lora(self) -> LoraShape:
         """The adapter's shape."""
@@ -152,43 +161,43 @@ class Run:
 
     def evaluation(
         self,
-        name: Literal["base", "adapter"],
+        member: Literal["base", "adapter"],
         model: "CausalLM",
         tokenizer: "PreTrainedTokenizerBase",
-        rows: Rows,
-        verifier: Verifier,
+        parts: list[Part],
     ) -> Answers:
         """What the model says to every item and text, from disk where it is there."""
-        rows_path, losses_path = (self.folder.path / "evals" / f"{name}{end}" for end in (".jsonl", "-losses.json"))
-        parts: list[tuple[Split, list[Item], Verifier]] = [
-            ("niche", rows.test, verifier),
-            ("transfer", rows.transfer, verifier),
-            ("general", self.setting.general, ExactMatch()),
-        ]
-        settings = self.recipe.evals
-        if not losses_path.exists():
-            total = 2 * sum(len(items) for _, items, _ in parts)
-            found: list[EvalRow] = []
-            with self.folder.timed(f"evaluate {name}"), self.progress.phase(f"evaluating the {name}", total) as phase:
-                for split, items, judge in parts:
-                    found += evaluate(
-                        model,
-                        tokenizer,
-                        items,
-                        judge,
-                        name=name,
-                        split=split,
-                        max_new_tokens=settings.max_new_tokens,
-                        batch_size=settings.batch_size,
-                        on_items=phase.advance,
-                    )
-                nats = losses(model, tokenizer, self.setting.texts, batch_size=settings.batch_size)
-            write_jsonl(rows_path, [row.model_dump(mode="json") for row in found])
-            write_json(losses_path, nats)
-        return Answers(
-            [EvalRow.model_validate(row) for row in read_jsonl(rows_path)],
-            [(float(total), int(tokens)) for total, tokens in read_json(losses_path)],
-        )
+        folder, recipe = self.folder.path / "evals", self.recipe
+        adapters = {} if member == BASE else {"adapter": "default"}
+        identities = {BASE: base_identity(self.setting.source, self.setting.compute, recipe.base.quantization)}
+        if adapters:
+            identities["adapter"] = adapter_identity(identities[BASE], adapter_digest(self.folder.path / "adapter"))
+        population = Population(model, tokenizer, adapters)
+        settings = Settings(recipe.evals.batch_size, self.setting.context)
+        texts = self.setting.questions.texts
+        with self.folder.timed(f"evaluate {member}"), memory_of(identities) as memory:
+            measure(
+                population, [member], parts, texts, memory, settings, folder, self.progress, f"evaluating the {member}"
+            )
+        return answers_in(folder, member)
+
+    def parts(self, rows: Rows, verifier: Verifier) -> list[Part]:
+        """All that is asked: the niche, the families held out of training, and the general suite."""
+        sampling = SamplingOf(max_new_tokens=self.recipe.evals.max_new_tokens)
+
+        def judge() -> AbstractContextManager[Verifier]:
+            return nullcontext(verifier)
+
+        asked = [Part("niche", rows.test, judge, sampling), Part("transfer", rows.transfer, judge, sampling)]
+        return [*(part for part in asked if part.items), *self.setting.questions.parts]
+
+    def contamination(self, rows: Rows, parts: list[Part]) -> Contamination:
+        """What the training rows give away of all items that are measured. Raises Contaminated where that is much."""
+        items = [item for part in parts for item in part.items]
+        training = [(item.prompt, item.reference) for item in (*rows.train, *rows.replay)]
+        found = record_of(overlap(items, training), len(items), self.setting.questions.suite.max_contamination)
+        check(found)
+        return found
 
     def training(
         self, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", encoded: list[Encoded], dev: list[Encoded]

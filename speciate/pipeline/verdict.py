@@ -2,16 +2,28 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from speciate import runs
-from speciate.evals import stats
-from speciate.evals.runner import Split
+from speciate.evals import figures, stats
+from speciate.evals.figures import METRIC, Paired, paired, scored
+from speciate.evals.rows import Rows, read_drift, read_rows, read_texts
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.machine import peak_memory
 from speciate.pipeline.setting import Setting
 from speciate.recipe import recipe_digest, resolve
-from speciate.records import AdapterCard, DataManifest, EvalRow, GateResult, Intact, RunRecord
+from speciate.records import (
+    AdapterCard,
+    Contamination,
+    DataManifest,
+    GateResult,
+    Intact,
+    ItemDrift,
+    Role,
+    RunRecord,
+    TextLoss,
+)
 from speciate.registry import store
 from speciate.storage import disk_errors, read_json, write_json
 
@@ -20,10 +32,16 @@ from speciate.storage import disk_errors, read_json, write_json
 class Answers:
     """What one model said."""
 
-    rows: list[EvalRow]
+    rows: Rows
     """One for each item of the niche, of the transfer families and of the general suite."""
-    losses: list[tuple[float, int]]
-    """For each text of the suite its loss in nats, and its tokens."""
+    losses: list[TextLoss]
+    drift: list[ItemDrift]
+    """From the base; none where this is the base."""
+
+
+def answers_in(folder: Path, model: str) -> Answers:
+    """What a model said, from the files of its evaluation. Raises StorageError where they are damaged."""
+    return Answers(read_rows(folder, model), read_texts(folder, model), read_drift(folder, model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +54,45 @@ class Evidence:
     intact: Intact
     hammer: dict[str, bool]
     """For some items of the niche, by digest, whether a proof that needs no model does."""
+    contamination: Contamination
     versions: dict[str, str]
 
-    def scores(self, split: Split) -> tuple[list[float], list[float], list[str]]:
-        """Scores of base and adapter on the same items of one split, and the items' families."""
-        old, new = ([row for row in answers.rows if row.split == split] for answers in (self.base, self.adapter))
-        if [row.item for row in old] != [row.item for row in new]:
-            raise ValueError(f"base and adapter answered different {split} items")
-        return [row.score for row in old], [row.score for row in new], [row.family for row in old]
-
-    @property
-    def models(self) -> tuple[Answers, Answers]:
-        """Base and adapter."""
-        return self.base, self.adapter
-
-
-def by_item(answers: Answers) -> dict[str, float]:
-    """The score of each item of the niche, by its digest."""
-    return {row.item: row.score for row in answers.rows if row.split == "niche"}
+    def pairs(self, role: Role) -> Paired:
+        """The same items of one role, answered by base and adapter."""
+        return paired(scored(self.base.rows, role), [scored(self.adapter.rows, role)])
 
 
 def judge(setting: Setting, evidence: Evidence) -> dict[str, Any]:
     """What card and record both say: verdict, gates and all figures with their intervals."""
     recipe = setting.loaded.recipe
-    niche, transfer, general = (evidence.scores(split) for split in ("niche", "transfer", "general"))
-    base_nats, adapter_nats = (
-        [total / tokens for total, tokens in answers.losses] for answers in (evidence.base, evidence.adapter)
-    )
-    nats = stats.nats_difference(base_nats, adapter_nats, [tokens for _, tokens in evidence.base.losses])
+    niche, transfer, general = (evidence.pairs(role) for role in ("niche", "transfer", "general"))
+    nats = figures.nats_of(evidence.base.losses, [evidence.adapter.losses])
     gates: list[GateResult] = [
-        stats.gain_gate(*niche, recipe.gates.min_gain),
-        stats.forgetting_gate(*general, recipe.gates.max_forgetting),
+        stats.gain_gate(niche.base, niche.adapters[0], niche.families, recipe.gates.min_gain),
+        stats.forgetting_gate(general.base, general.adapters[0], general.families, recipe.gates.max_forgetting),
     ]
+    chance = setting.questions.chance
+    solved = [dict(zip(niche.items, scores, strict=True)) for scores in (niche.base, niche.adapters[0])]
     return {
         "species": recipe.species,
         "verdict": stats.verdict_of(gates),
         "gates": gates,
-        "gain": stats.paired_estimate(*niche, "pass@1"),
-        "transfer": stats.paired_estimate(*transfer, "pass@1") if transfer[0] else None,
-        "forgetting": stats.forgetting(*general, "exact match", nats=nats),
-        "families": [*stats.family_scores(*niche), *stats.family_scores(*transfer, held_out=set(transfer[2]))],
-        "hammer": stats.baseline("hammer", evidence.hammer, *(by_item(answers) for answers in evidence.models)),
+        "gain": figures.estimate(niche, METRIC["niche"]),
+        "transfer": figures.estimate(transfer, METRIC["transfer"]) if transfer else None,
+        "forgetting": figures.lost(general, METRIC["general"], nats),
+        "families": [*figures.families(niche), *figures.families(transfer, held_out=set(transfer.families))],
+        "general": figures.families(general, chance),
+        "drift": figures.drift_of([evidence.adapter.drift]),
+        "troubles": [
+            *figures.troubles("base", evidence.base.rows),
+            *figures.troubles("adapter", evidence.adapter.rows),
+        ],
+        "contamination": evidence.contamination,
+        "hammer": stats.baseline("hammer", evidence.hammer, solved[0], solved[1]),
         "intact": evidence.intact,
         "seed": recipe.seed,
         "recipe_digest": recipe_digest(recipe),
+        "suite_digest": setting.questions.digest,
         "versions": dict(sorted(evidence.versions.items())),
     }
 
@@ -125,7 +138,7 @@ def conclude(setting: Setting, folder: RunFolder, evidence: Evidence, notes: lis
         data=evidence.data,
         device=setting.compute.device,
         precision=setting.compute.training,
-        notes=notes,
+        notes=[*figures.doubts(facts["troubles"]), *notes],
     )
     with disk_errors(folder.path):
         write_json(folder.path / runs.RECORD, record.document())

@@ -6,14 +6,17 @@ from speciate.recipe.loading import (
     Loaded,
     LoadedBaseRecipe,
     LoadedRecipe,
+    LoadedSuite,
     find_data,
     load_base_recipe,
     load_either,
     load_recipe,
+    load_suite,
 )
 from speciate.recipe.problems import unknown_names
 from speciate.recipe.resolved import as_yaml, differing_keys, json_schema, recipe_digest, resolve, write_resolved
 from speciate.recipe.species import Recipe
+from speciate.recipe.suite import Suite
 
 __all__ = [
     "BaseRecipe",
@@ -21,7 +24,9 @@ __all__ = [
     "Loaded",
     "LoadedBaseRecipe",
     "LoadedRecipe",
+    "LoadedSuite",
     "Recipe",
+    "Suite",
     "as_yaml",
     "differing_keys",
     "find_data",
@@ -29,6 +34,7 @@ __all__ = [
     "load_base_recipe",
     "load_either",
     "load_recipe",
+    "load_suite",
     "recipe_digest",
     "resolve",
     "unknown_names",

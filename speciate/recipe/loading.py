@@ -15,12 +15,13 @@ from speciate.errors import RecipeError
 from speciate.recipe.base import BaseRecipe
 from speciate.recipe.problems import key_path, message, unknown_names
 from speciate.recipe.species import Recipe
+from speciate.recipe.suite import Suite
 from speciate.recipe.text import Problem, Source, read_source
 
 Known = Mapping[str, tuple[str, Collection[str]]]
 """For dotted keys whose values are names: what such a name is called, and which there are."""
 
-Schema = TypeVar("Schema", Recipe, BaseRecipe, covariant=True)
+Schema = TypeVar("Schema", Recipe, BaseRecipe, Suite, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class LoadedBaseRecipe(Loaded[BaseRecipe]):
     """The recipe of a base, from its file."""
 
 
+class LoadedSuite(Loaded[Suite]):
+    """A suite, from its file."""
+
+
 def load_recipe(path: Path | str, overrides: Iterable[str] = (), known: Known | None = None) -> LoadedRecipe:
     """The recipe of a species, its names checked against `known`.
 
@@ -70,6 +75,12 @@ def load_base_recipe(path: Path | str, overrides: Iterable[str] = (), known: Kno
             [str(source.problem(("species",), f"this recipe grows a species: run speciate train {source.name}"))]
         )
     return LoadedBaseRecipe(_fitted(BaseRecipe, source, known), Path(path), source)
+
+
+def load_suite(path: Path | str) -> LoadedSuite:
+    """A suite; raises as `load_recipe` does."""
+    source = read_source(path)
+    return LoadedSuite(_fitted(Suite, source, None), Path(path), source)
 
 
 def load_either(
@@ -121,9 +132,11 @@ def _fitted(schema: type[Schema], source: Source, known: Known | None) -> Schema
     try:
         recipe = schema.model_validate(source.values)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            path = key_path(details["loc"], source.values)
-            if path not in broken:
+        found = [(key_path(details["loc"], source.values), details) for details in error.errors(include_url=False)]
+        for path, details in found:
+            # A list of nothing but broken things counts as empty too.
+            empty = details["type"] == "too_short" and any(path == other[: len(path)] != other for other, _ in found)
+            if path not in broken and not empty:
                 problems.append(source.problem(path, message(details, path, schema)))
     else:
         if not problems:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -20,6 +20,7 @@ _SAID = {
     "string_too_short": "must not be empty",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
+    "union_tag_not_found": "must have the key 'source'",
     "dict_type": "must be a section of 'key: value' lines",
     "model_type": "must be a section of 'key: value' lines",
 }
@@ -72,8 +73,9 @@ def message(details: ErrorDetails, path: KeyPath, schema: type[BaseModel]) -> st
         return "unknown key" + _key_meant(path, schema)
     if fault == "value_error":
         return str(context["error"])
-    if fault == "literal_error":
-        allowed = str(context["expected"])
+    if fault in ("literal_error", "union_tag_invalid"):
+        value = context.get("tag", value)
+        allowed = str(context.get("expected_tags", context.get("expected")))
         near = suggestion(value, allowed.replace("'", "").replace(" or ", ", ").split(", ")) if _is_text(value) else ""
         return f"must be {allowed}, not {shown(value)}{near}"
     said = _SAID.get(fault) or details["msg"].replace("Input should", "must").replace("String should", "must")
@@ -98,6 +100,7 @@ def _would_fit(text: str, fault: str) -> bool:
 def _key_meant(path: KeyPath, schema: type[BaseModel]) -> str:
     """A sibling that is spelt alike, else the same key in another section, else the siblings."""
     everywhere = _all_keys(schema)
+    path = tuple(part for part in path if not part.isdigit())
     dotted = tuple(path[-1].split("."))
     if dotted in everywhere and len(dotted) > 1:
         return f"; in a file, sections are nested: {': {'.join(dotted)}: ...{'}' * (len(dotted) - 1)}"
@@ -113,6 +116,13 @@ def _all_keys(schema: type[BaseModel], above: KeyPath = ()) -> list[KeyPath]:
     keys: list[KeyPath] = []
     for name, info in schema.model_fields.items():
         keys.append((*above, name))
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            keys += _all_keys(info.annotation, (*above, name))
-    return keys
+        for section in _sections(info.annotation):
+            keys += _all_keys(section, (*above, name))
+    return list(dict.fromkeys(keys))
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a key may hold, of a list or a union too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]

@@ -150,10 +150,10 @@ class Evals(Section):
 
     suite: Slug = "general-tiny"
     """Suite of general skills: the file evals/suites/<name>.yaml."""
-    general_items: Count = 100
-    """Items for each general skill."""
+    general_items: Count | None = None
+    """Items of each family of the suite; null takes as many as the suite says."""
     max_new_tokens: Annotated[int, Field(ge=1, le=131_072)] = 160
-    """Tokens after which an answer is ended."""
+    """Tokens after which an answer to an item of the niche is ended; the suite has its own."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Items that are answered at a time."""
     hammer_items: Count = 100

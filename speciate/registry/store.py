@@ -73,6 +73,15 @@ def register(adapter: Path, card: Callable[[str, int], AdapterCard]) -> tuple[Pa
     return entry, filled
 
 
+def adapter_digest(adapter: Path) -> str:
+    """The digest of an adapter's weights and canonical configuration, by which it is named.
+
+    Raises InputError where the folder is no adapter.
+    """
+    config = _config(adapter)
+    return _digest(_weights(adapter), config)
+
+
 def entries() -> tuple[list[AdapterCard], list[str]]:
     """The cards of all entries by species and version, and one line for each entry that cannot be read."""
     cards: list[AdapterCard] = []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speciate.data.build import Wanted, build, shares, split_of
+from speciate.data.build import Wanted, build, shares
 from speciate.errors import InputError, VerifierError
 from speciate.niches import skills
 from speciate.niches.base import Item, Verdict

@@ -11,11 +11,11 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from speciate import storage
 from speciate.niches.lean import gate
-from speciate.niches.lean.cache import VerdictCache, key
 from speciate.niches.lean.package import Progress
 from speciate.niches.lean.process import LocalJudge
 from speciate.niches.lean.verdict import LONGEST_MESSAGE, LeanJob, LeanVerdict, Outcome, explained, judged, renamed
 from speciate.niches.lean.worker import WorkerDied, WorkerTooSlow
+from speciate.remembered import Remembered, key
 
 MAX_HEARTBEATS = 4_000
 MAX_RSS_BYTES = 3_000_000_000
@@ -89,7 +89,7 @@ class Lean:
         self.timeout_s = timeout_s
         self.remembers = remembers
         self.judge: Judge = judge or LocalJudge(max_rss_bytes, progress)
-        self._cache: VerdictCache | None = None
+        self._cache: Remembered | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -204,9 +204,9 @@ class Lean:
     def _failed(self, outcome: Outcome, reason: str, message: str, ms: float) -> LeanVerdict:
         return LeanVerdict(outcome, reason, message[:LONGEST_MESSAGE], ms, (), self.engine, self.version)
 
-    def _memory(self) -> VerdictCache:
+    def _memory(self) -> Remembered:
         if self._cache is None:
-            self._cache = VerdictCache(storage.home() / "cache" / "lean-verdicts.sqlite")
+            self._cache = Remembered(storage.home() / "cache" / "lean-verdicts.sqlite", "verdicts")
         return self._cache
 
     def _key(self, job: LeanJob) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from speciate.niches.lean.cache import VerdictCache, key
+from speciate.remembered import Remembered, key
 
 PROVED = {"answer": {"proved": True, "reason": "", "ms": 12.5}, "lean": "4.28.0"}
 NAME = key("lean", "preamble", "statement", "proof")
@@ -13,7 +13,7 @@ NAME = key("lean", "preamble", "statement", "proof")
 
 def test_what_is_kept_is_found_by_another(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "verdicts.sqlite"
-    one, other = VerdictCache(path), VerdictCache(path)
+    one, other = Remembered(path), Remembered(path)
     one.keep(NAME, PROVED)
     assert other.find(NAME) == PROVED
     other.keep(NAME, {"answer": {"proved": False, "reason": "error"}, "lean": "4.28.0"})
@@ -34,7 +34,7 @@ def test_a_damaged_file_only_warns(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "verdicts.sqlite"
     path.write_bytes(content)
     with pytest.warns(UserWarning, match="verdicts are not cached"):
-        cache = VerdictCache(path)
+        cache = Remembered(path, "verdicts")
     cache.keep(NAME, PROVED)
     assert cache.find(NAME) is None
 
@@ -42,20 +42,20 @@ def test_a_damaged_file_only_warns(tmp_path: Path, content: bytes) -> None:
 def test_a_place_that_cannot_be_written_only_warns(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.warns(UserWarning, match="verdicts are not cached"):
-        assert VerdictCache(tmp_path / "file" / "verdicts.sqlite").find(NAME) is None
+        assert Remembered(tmp_path / "file" / "verdicts.sqlite", "verdicts").find(NAME) is None
 
 
 def test_a_locked_file_only_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "verdicts.sqlite"
-    VerdictCache(path).close()
+    Remembered(path).close()
     connect = sqlite3.connect
 
     def impatient(path: Path, isolation_level: None, **_: float) -> sqlite3.Connection:
         return connect(path, timeout=0.1, isolation_level=isolation_level)
 
-    monkeypatch.setattr("speciate.niches.lean.cache.sqlite3.connect", impatient)
+    monkeypatch.setattr("speciate.remembered.sqlite3.connect", impatient)
     holder = connect(path, isolation_level=None)
-    cache = VerdictCache(path)
+    cache = Remembered(path, "verdicts")
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.warns(UserWarning, match="locked"):
         cache.keep(NAME, PROVED)

@@ -1,6 +1,6 @@
-"""Answers that a judge gave before, in an SQLite file: a proof that was judged once costs no Lean again.
+"""Answers that were given before, in an SQLite file: a proof that was judged, a question that a model answered.
 
-Keeps what it is given, and is given only what would be judged the same again: never a timeout by the clock or a crash.
+Keeps what it is given, and is given only what would come out the same again: never a timeout by the clock or a crash.
 The file is a convenience: where it is locked, damaged or not writable, the cache warns once and is empty from then on.
 """
 
@@ -8,23 +8,24 @@ import contextlib
 import json
 import sqlite3
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from speciate import storage
 
 
-def key(*parts: str) -> bytes:
-    """The name of a judgement: everything that it depends on, in a fixed order."""
+def key(*parts: Any) -> bytes:
+    """The name of an answer: everything that it depends on, JSON values in a fixed order."""
     return bytes.fromhex(storage.digest_json(parts).removeprefix("sha256:"))
 
 
-class VerdictCache:
-    """Open for the life of an engine, of use to one thread at a time; several processes may have the same file open."""
+class Remembered:
+    """Open for the life of whoever asks, of use to one thread at a time; several processes may have the file open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str = "answers") -> None:
         self._path = path
+        self._what = what
         self._database: sqlite3.Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ class VerdictCache:
             self._give_up(error)
 
     def find(self, key: bytes) -> dict[str, Any] | None:
-        """What was kept of this judgement, None where nothing was."""
+        """What was kept under this name, None where nothing was."""
         if self._database is None:
             return None
         try:
@@ -49,11 +50,20 @@ class VerdictCache:
             return None
 
     def keep(self, key: bytes, answer: Mapping[str, Any]) -> None:
-        """Remember an answer; a judgement that is there already stays as it is."""
+        """Remember an answer; one that is there already stays as it is."""
+        self.keep_all([(key, answer)])
+
+    def keep_all(self, answers: Sequence[tuple[bytes, Mapping[str, Any]]]) -> None:
+        """Remember many answers at once, all or none of them."""
         if self._database is None:
             return
         try:
-            self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
+            with self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany(
+                    "INSERT OR IGNORE INTO answers VALUES (?, ?)",
+                    [(key, json.dumps(answer)) for key, answer in answers],
+                )
         except sqlite3.Error as error:
             self._give_up(error)
 
@@ -67,5 +77,6 @@ class VerdictCache:
     def _give_up(self, error: Exception) -> None:
         self.close()
         warnings.warn(
-            f"verdicts are not cached: {str(self._path)!r}: {error}. Remove the file to make a new cache.", stacklevel=3
+            f"{self._what} are not cached: {str(self._path)!r}: {error}. Remove the file to make a new cache.",
+            stacklevel=3,
         )

@@ -1,0 +1,121 @@
+"""The rows of one model on disk and in columns: Parquet files that any data tool reads, written whole.
+
+    <folder>/<model>.parquet        one row for each answer
+    <folder>/<model>-texts.json     loss on each text
+    <folder>/<model>-drift.json     divergence from the base on some items
+
+Figures are made from columns, since a hundred thousand rows are too many to look at one by one.
+"""
+
+import io
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speciate import __version__
+from speciate.errors import StorageError
+from speciate.records import EvalRow, ItemDrift, TextLoss
+from speciate.storage import digest_json, read_json, write_bytes, write_json
+
+if TYPE_CHECKING:
+    # pyarrow has no types of its own.
+    Table = Any
+
+SCHEMA = "rows/1"
+NUMBERS = {"sample": "int32", "score": "float64", "tokens": "int32", "ms": "float64"}
+COMPRESSION = "zstd"
+
+
+class Rows:
+    """Rows of one model in columns, in the order in which they were asked."""
+
+    def __init__(self, table: "Table") -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def column(self, name: str) -> list[Any]:
+        """One field of all rows."""
+        return self.table.column(name).to_pylist()
+
+    @cached_property
+    def keys(self) -> list[tuple[str, str, int]]:
+        """Role, item and sample of each row: what pairs it with another model's row."""
+        return list(zip(self.column("role"), self.column("item"), self.column("sample"), strict=True))
+
+    @cached_property
+    def scores(self) -> list[float]:
+        """The score of each row."""
+        return self.column("score")
+
+    def taken(self, places: Sequence[int]) -> "Rows":
+        """The rows at these places, in their order."""
+        return Rows(self.table.take(places))
+
+    def items_digest(self) -> str:
+        """Digest of the items that were answered, whatever their order."""
+        return digest_json(sorted({(role, item) for role, item, _ in self.keys}))
+
+
+def table_of(rows: Sequence[EvalRow]) -> "Table":
+    """Rows as a table."""
+    import pyarrow as pa
+
+    fields = [(name, NUMBERS.get(name, "string")) for name in EvalRow.model_fields]
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in fields])
+    columns = {name: [getattr(row, name) for row in rows] for name, _ in fields}
+    return pa.table(columns, schema=schema.with_metadata({"speciate": __version__, "schema": SCHEMA}))
+
+
+def write_rows(folder: Path, model: str, table: "Table") -> None:
+    """Write the rows of one model. Raises StorageError."""
+    import pyarrow.parquet as pq
+
+    content = io.BytesIO()
+    pq.write_table(table, content, compression=COMPRESSION)
+    write_bytes(folder / f"{model}.parquet", content.getvalue())
+
+
+def read_rows(folder: Path, model: str) -> Rows:
+    """The rows of one model. Raises StorageError where the file is missing, damaged, or of another kind."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / f"{model}.parquet"
+    try:
+        table = pq.read_table(path, memory_map=False)
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"{str(path)!r} cannot be read: {str(error).splitlines()[0]}") from error
+    kind = (table.schema.metadata or {}).get(b"schema", b"").decode(errors="replace")
+    if kind != SCHEMA or missing_fields(table):
+        raise StorageError(f"{str(path)!r} is no file of rows that this version can read: {kind or 'unknown'!r}")
+    return Rows(table)
+
+
+def missing_fields(table: "Table") -> list[str]:
+    """Fields of a row that the table does not have."""
+    return [name for name in EvalRow.model_fields if name not in table.column_names]
+
+
+def write_texts(folder: Path, model: str, losses: Sequence[TextLoss]) -> None:
+    """Write the losses of one model."""
+    write_json(folder / f"{model}-texts.json", [loss.model_dump() for loss in losses])
+
+
+def read_texts(folder: Path, model: str) -> list[TextLoss]:
+    """The losses of one model; none where none were measured."""
+    path = folder / f"{model}-texts.json"
+    return [TextLoss.model_validate(loss) for loss in read_json(path)] if path.exists() else []
+
+
+def write_drift(folder: Path, model: str, drift: Sequence[ItemDrift]) -> None:
+    """Write the divergence of one model from its base."""
+    write_json(folder / f"{model}-drift.json", [one.model_dump() for one in drift])
+
+
+def read_drift(folder: Path, model: str) -> list[ItemDrift]:
+    """The divergence of one model from its base; none where it was not measured."""
+    path = folder / f"{model}-drift.json"
+    return [ItemDrift.model_validate(one) for one in read_json(path)] if path.exists() else []

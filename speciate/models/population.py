@@ -1,0 +1,133 @@
+"""One base in memory with all the adapters that are compared on it, and batches whose rows they answer together.
+
+A pass over the base serves every row; each adapter adds its part to its own rows. So several adapters cost one base in
+memory and one pass in time, and an adapter says in a mixed batch what it says alone. Knows nothing of text or tasks.
+"""
+
+import contextlib
+import inspect
+from collections.abc import Generator, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from speciate.models.base import CausalLM
+
+BASE = "base"
+"""The name under which the base itself answers."""
+
+
+class Population:
+    """A base and its adapters, by the names under which they answer."""
+
+    def __init__(
+        self, model: "CausalLM", tokenizer: "PreTrainedTokenizerBase", adapters: Mapping[str, str] | None = None
+    ) -> None:
+        """`adapters` gives for each name the adapter's name in the PEFT model."""
+        self.model: Any = model
+        self.tokenizer = tokenizer
+        self.adapters = dict(adapters or {})
+        self.layers = _lora_layers(model) if self.adapters else []
+        self.mixes = bool(self.layers) and all(map(_is_plain, self.layers)) and not _replaces_modules(model)
+        """Whether one batch may hold rows of several; else each has batches of its own."""
+
+        plain = self.model.get_base_model() if self.adapters else self.model
+        self.accepted = frozenset(inspect.signature(plain.forward).parameters)
+        """What the base's forward takes: not every architecture knows positions."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The base, then the adapters."""
+        return (BASE, *self.adapters)
+
+    def batches(self, members: Sequence[str], lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+        """Numbers of the rows of each batch: rows of like length together, the longest first, so that what does not
+        fit fails at once; within a batch ordered by member.
+        """
+        order = sorted(range(len(members)), key=lambda row: (-lengths[row], row))
+        kinds = [order] if self.mixes else [[row for row in order if members[row] == name] for name in self.members]
+        place = {name: number for number, name in enumerate(self.members)}
+        return [
+            sorted(rows[start : start + batch_size], key=lambda row: (place[members[row]], row))
+            for rows in kinds
+            for start in range(0, len(rows), batch_size)
+        ]
+
+    @contextlib.contextmanager
+    def speaking(self, members: Sequence[str]) -> Generator["Speakers"]:
+        """For the block, row i of what goes through the model is answered by members[i], which are in groups.
+
+        Raises ValueError for several members where they cannot be mixed.
+        """
+        speakers = Speakers(members)
+        names = {self.adapters[name] for name in members if name != BASE}
+        with contextlib.ExitStack() as held:
+            if not self.adapters:
+                pass
+            elif not names:
+                held.enter_context(self.model.disable_adapter())
+            elif len(set(members)) == 1:
+                self.model.set_adapter(names.pop(), inference_mode=True)
+            elif self.mixes:
+                held.enter_context(self.model.disable_adapter())
+                for layer in self.layers:
+                    held.callback(layer.register_forward_hook(self._added(speakers)).remove)
+            else:
+                raise ValueError(f"adapters of these kinds cannot answer in one batch: {', '.join(sorted(names))}")
+            yield speakers
+
+    def _added(self, speakers: "Speakers") -> Any:
+        """A hook that adds to each group of rows what its adapter adds: B(A(x)) times its scale."""
+        adapters = self.adapters
+
+        def hook(layer: Any, inputs: tuple["torch.Tensor", ...], output: "torch.Tensor") -> "torch.Tensor":
+            for name, start, stop in speakers.groups:
+                adapter = adapters.get(name)
+                if adapter not in layer.lora_A:
+                    continue
+                down, up = layer.lora_A[adapter], layer.lora_B[adapter]
+                rows = inputs[0][start:stop].to(down.weight.dtype)
+                output[start:stop] += (up(down(rows)) * layer.scaling[adapter]).to(output.dtype)
+            return output
+
+        return hook
+
+
+class Speakers:
+    """Who answers each row of a batch, while rows that have their answer leave it."""
+
+    def __init__(self, members: Sequence[str]) -> None:
+        self.keep(members)
+
+    def keep(self, members: Sequence[str]) -> None:
+        """The rows that are left."""
+        self.groups: list[tuple[str, int, int]] = []
+        start = 0
+        for name, rows in groupby(members):
+            stop = start + len(list(rows))
+            self.groups.append((name, start, stop))
+            start = stop
+
+
+def _lora_layers(model: "CausalLM") -> list[Any]:
+    from peft.tuners.lora.layer import LoraLayer
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    found = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    return found if all(isinstance(layer, LoraLayer) for layer in found) else []
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether an adapter's part is B(A(x)) and no more: a linear module, no variant such as DoRA."""
+    kinds = ("Linear", "Linear4bit", "Linear8bitLt")
+    return type(layer).__name__ in kinds and not layer.merged and not getattr(layer, "lora_variant", None)
+
+
+def _replaces_modules(model: "CausalLM") -> bool:
+    """Whether an adapter has modules or tokens of its own in the base's place."""
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    return any(isinstance(module, AuxiliaryTrainingWrapper) for module in model.modules())

@@ -1,0 +1,125 @@
+"""What a comparison of runs says: the same record is printed, drawn as a page, and given as JSON."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from speciate.records.base import Document, Outcome, Record
+from speciate.records.figures import (
+    Baseline,
+    Contamination,
+    Drift,
+    Estimate,
+    FamilyScore,
+    Forgetting,
+    GateResult,
+    Intact,
+    Spread,
+    Trouble,
+)
+from speciate.records.rows import Role
+
+
+class CurvePoint(Record):
+    """What training told after one step."""
+
+    step: int
+    loss: float | None = None
+    dev_loss: float | None = None
+    learning_rate: float | None = None
+
+
+class Arm(Record):
+    """One way of growing a species, measured against its base: one adapter, or several that differ in their seed."""
+
+    label: str
+    """Short and unique in the comparison."""
+    species: str
+    runs: list[str]
+    seeds: list[int | None]
+    base: dict[str, Any]
+    """`name`, `revision`, `digest`."""
+    adapters: list[str]
+    """Digests."""
+    verdict: Outcome | None
+    """Of its recipe's gates; null where nothing was asked for. The worst of its seeds."""
+    gates: list[GateResult] = Field(default_factory=list[GateResult])
+    """Of its first seed."""
+    gain: Estimate | None = None
+    transfer: Estimate | None = None
+    forgetting: Forgetting | None = None
+    families: list[FamilyScore] = Field(default_factory=list[FamilyScore])
+    """Of the niche and of the families held out of training."""
+    general: list[FamilyScore] = Field(default_factory=list[FamilyScore])
+    """Of the general suite."""
+    drift: list[Drift] = Field(default_factory=list[Drift])
+    spread: tuple[Spread, Spread] | None = None
+    """Of base and adapter, over all families."""
+    hammer: Baseline | None = None
+    intact: Intact | None = None
+    troubles: list[Trouble] = Field(default_factory=list[Trouble])
+    contamination: Contamination | None = None
+    curve: list[CurvePoint] = Field(default_factory=list[CurvePoint])
+    """Of its first seed."""
+    cost: dict[str, float] = Field(default_factory=dict[str, float])
+    """`seconds`, `peak_memory_bytes`, `tokens_per_second`, `adapter_parameters`; means over the seeds."""
+    provenance: dict[str, str] = Field(default_factory=dict[str, str])
+    """Recipe, data and suite digests, device, precision, versions."""
+    on_front: bool = False
+    """No other arm gains more and forgets less."""
+
+
+class Contrast(Record):
+    """Two arms on the same items: the second minus the first."""
+
+    first: str
+    second: str
+    role: Role
+    estimate: Estimate
+    """`base` is the first arm's mean score, `adapter` the second's."""
+    p_holm: float | None
+    """The McNemar p-value, adjusted by Holm for all contrasts of the comparison."""
+
+
+class Flip(Record):
+    """An item whose answer changed from right to wrong, or from wrong to right, with an adapter."""
+
+    arm: str
+    item: str
+    family: str
+    role: Role
+    lost: bool
+    """Right to wrong."""
+    prompt: str
+    base_output: str
+    adapter_output: str
+    reason: str
+    detail: str
+
+
+class RecipeDifference(Record):
+    """A key on which recipes differ."""
+
+    key: str
+    values: list[str]
+    """One for each arm, as YAML; empty where the arm's recipe has no such key, or there is no recipe."""
+
+
+class Comparison(Document):
+    """`compare --json`."""
+
+    schema_: Annotated[Literal["compare/1"], Field(alias="schema")] = "compare/1"
+    arms: list[Arm]
+    contrasts: list[Contrast] = Field(default_factory=list[Contrast])
+    verdict: list[str]
+    """In words, the most important first; one or two sentences for each arm, then what casts doubt on them."""
+    items: dict[str, int]
+    """Items of each role that all arms answered."""
+    left_out: dict[str, int] = Field(default_factory=dict[str, int])
+    """Items of each role that not all arms answered, where a comparison of the common ones was asked for."""
+    flips: list[Flip] = Field(default_factory=list[Flip])
+    flips_total: int = 0
+    """Flips of all arms, shown or not."""
+    recipe: list[RecipeDifference] = Field(default_factory=list[RecipeDifference])
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -1,0 +1,126 @@
+"""Records that are files or `--json` answers by themselves: the data's manifest, an adapter's card, a run."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from speciate.records.base import Document, Outcome
+from speciate.records.figures import (
+    Baseline,
+    Contamination,
+    Drift,
+    Estimate,
+    FamilyScore,
+    Forgetting,
+    GateResult,
+    Intact,
+    Trouble,
+)
+
+
+class DataManifest(Document):
+    """What the training data is made of, and what proves that it is apart from the evaluation items."""
+
+    schema_: Annotated[Literal["data/1"], Field(alias="schema")] = "data/1"
+    rows: int
+    replay_rows: int
+    families: dict[str, int]
+    digest: str
+    eval_digest: str
+    rejected_references: int
+    """Generated proofs that the verifier did not accept; none of them is in the data."""
+    duplicates_removed: int
+    overlap_with_eval: int
+    """Always 0: rows whose canonical statement is an evaluation item are removed, and counted above."""
+    given_away_removed: int = 0
+    """Rows left out because they share a run of 13 words with an evaluation item."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class AdapterCard(Document):
+    """`card.json` beside an adapter: what it is, what it descends from and what it was measured to do."""
+
+    schema_: Annotated[Literal["card/1"], Field(alias="schema")] = "card/1"
+    species: str
+    version: int
+    digest: str
+    """Digest of the adapter's weights and canonical configuration; the entry's name."""
+    created: str
+    """UTC, ISO 8601."""
+    niche: str
+    description: str = ""
+    base: dict[str, Any]
+    """`name`, `revision`, `digest`."""
+    parents: list[dict[str, str]]
+    """Edges to what it was grown from: `kind` and `digest`. A first adapter has the base as its parent."""
+    recipe: dict[str, Any]
+    recipe_digest: str
+    data_digest: str
+    run: str
+    seed: int
+    verdict: Outcome
+    gates: list[GateResult]
+    gain: Estimate
+    transfer: Estimate | None = None
+    forgetting: Forgetting
+    families: list[FamilyScore]
+    """Of the niche and of the families held out of training."""
+    general: list[FamilyScore] = Field(default_factory=list[FamilyScore])
+    """Of the general suite."""
+    drift: list[Drift] = Field(default_factory=list[Drift])
+    troubles: list[Trouble] = Field(default_factory=list[Trouble])
+    contamination: Contamination | None = None
+    suite_digest: str = ""
+    """Of the general suite and all of its items."""
+    hammer: Baseline | None = None
+    intact: Intact
+    versions: dict[str, str]
+    cost: dict[str, float]
+    licence: str = "apache-2.0"
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class RunRecord(Document):
+    """`run.json`, and the answer of `speciate train --json`."""
+
+    schema_: Annotated[Literal["run/1"], Field(alias="schema")] = "run/1"
+    run: str
+    run_dir: str
+    species: str
+    adapter: str
+    """Folder of the registered adapter."""
+    adapter_digest: str
+    verdict: Outcome
+    gates: list[GateResult]
+    gain: Estimate
+    transfer: Estimate | None = None
+    """The same on the families held out of training."""
+    forgetting: Forgetting
+    families: list[FamilyScore]
+    """Of the niche and of the families held out of training."""
+    general: list[FamilyScore] = Field(default_factory=list[FamilyScore])
+    """Of the general suite."""
+    drift: list[Drift] = Field(default_factory=list[Drift])
+    troubles: list[Trouble] = Field(default_factory=list[Trouble])
+    contamination: Contamination | None = None
+    suite_digest: str = ""
+    """Of the general suite and all of its items."""
+    hammer: Baseline | None = None
+    """What Lean's automation does without a model."""
+    intact: Intact
+    seconds: dict[str, float]
+    tokens_per_second: float
+    """Training tokens, padding excluded, for each second of the training stage."""
+    peak_memory_bytes: int
+    """Highest resident size of this process; the verifier's own process is counted apart."""
+    seed: int
+    recipe_digest: str
+    data: DataManifest
+    device: str
+    precision: str
+    versions: dict[str, str]
+    notes: list[str] = Field(default_factory=list[str])
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
