@@ -10,17 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.evals.intervals import (
-    DRAWS,
-    Interval,
-    Scores,
-    bounded,
-    coded,
-    orientation,
-    paired_bootstrap,
-    quantile,
-)
-from speciate.evals.resampling import Array, accelerated, redraw, strata_of
+from speciate.evals.intervals import DRAWS, Interval, Scores, bounded, coded, orientation, paired_bootstrap
+from speciate.evals.resampling import Array, redraw, strata_of, stretched, student
 
 Answers = Sequence[Scores] | Array
 """Scores in [0, 1], a row for each seed and a column for each item."""
@@ -87,12 +78,9 @@ def _interval(codes: NDArray[np.intp], cells: Array, sizes: Array, level: float,
     weights = np.random.default_rng([seed, seeds]).standard_normal(draws)
     deviations = math.sqrt(between) * weights + scale * (items.means - items.estimate)
     skewness = items.skewness * (left / total) ** 1.5
-    z = quantile(level)
-    tails = [accelerated(-z, skewness), accelerated(z, skewness)]
-    stretch = _student(between / total, seeds, items.freedom, level) / z
-    down, up = items.estimate + stretch * np.quantile(deviations, tails)
+    down, up = stretched(deviations, level, skewness, _student(between / total, seeds, items.freedom, level))
     half_step = items.step / 2
-    return max(-1.0, min(low, float(down) - half_step)), min(1.0, max(high, float(up) + half_step))
+    return max(-1.0, min(low, items.estimate + down - half_step)), min(1.0, max(high, items.estimate + up + half_step))
 
 
 def _student(share: float, seeds: int, freedom: float, level: float) -> float:
@@ -103,12 +91,9 @@ def _student(share: float, seeds: int, freedom: float, level: float) -> float:
     is theirs, this 94 to 96%. With two seeds the quantiles themselves are averaged, which errs on the wide side
     (Cochran & Cox 1957, section 4.14).
     """
-    from scipy.special import stdtrit
-
-    tail = (1 + level) / 2
     if seeds == 2:
-        return share * float(stdtrit(1, tail)) + (1 - share) * float(stdtrit(freedom, tail))
-    return float(stdtrit(1 / (share / (seeds - 1) + (1 - share) / freedom), tail))
+        return share * student(1, level) + (1 - share) * student(freedom, level)
+    return student(1 / (share / (seeds - 1) + (1 - share) / freedom), level)
 
 
 def _shared(codes: NDArray[np.intp], cells: Array, sizes: Array) -> float:

@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.evals.resampling import Array, Redrawn, Stratum, redraw, strata_of
+from speciate.evals.resampling import Array, Redrawn, Stratum, redraw, strata_of, studentised
 
 Interval = tuple[float, float]
 Scores = Sequence[float]
@@ -134,7 +134,10 @@ def ratio_bootstrap(
     if not (np.isfinite(total).all() and np.isfinite(size).all() and (size > 0).all()):
         raise ValueError("every document needs a finite total and a size above 0")
     _, codes = coded(names)
-    return redraw(strata_of(codes, total, size), seed, draws).ends(level)
+    drawn_among = strata_of(codes, total, size)
+    redrawn = redraw(drawn_among, seed, draws)
+    lows, highs = zip(redrawn.ends(level), studentised(drawn_among, level, seed, draws), strict=True)
+    return min(*lows, redrawn.estimate), max(*highs, redrawn.estimate)
 
 
 def clustered_standard_error(values: Scores, clusters: Sequence[str]) -> float:
