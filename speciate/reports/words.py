@@ -5,14 +5,13 @@ interval. What comes out may hold text of a record; whoever shows it escapes it.
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 from speciate.records import (
-    Arm,
     Baseline,
     Contamination,
     Estimate,
-    FamilyScore,
     Forgetting,
     GateResult,
     Intact,
@@ -28,6 +27,8 @@ MEANINGS: dict[Outcome, str] = {
 }
 NOT_ASKED = "no gate"
 """Where the recipe asked for nothing there is no verdict, which is none of the three."""
+
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 HELD_OUT = "◇ "
 ROLES = {"niche": "niche", "transfer": "held out of training", "general": "general"}
@@ -45,11 +46,21 @@ TERMS = {
     "McNemar": "exact test that right→wrong and wrong→right are equally likely; Holm: corrected for many tests",
     "nats/token": "how surprising a fixed text is; a positive change means more surprising than to the base",
     "bits/byte": "the same by length of the text, which can be compared between tokenizers",
-    "drift": "KL divergence on the base's own answers, nats/token; forward: KL(base‖adapter), reverse: KL(adapter‖base)",
+    "drift": "KL divergence on the base's answers, in nats/token; forward KL(base‖adapter), reverse KL(adapter‖base)",
     "front": "the arms than which no other both gains more and forgets less (Pareto)",
     "intact": "the base is bit for bit what it was before",
     "hammer": "what Lean's own automation proves without any model",
 }
+
+
+def typeset(figure: str) -> str:
+    """With a true minus before numbers, for where letters have widths."""
+    return _MINUS.sub("−", figure)
+
+
+def count(number: int, one: str, many: str) -> str:
+    """`1 family`, `2 families`."""
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def points(share: float, sign: bool = True) -> str:
@@ -149,7 +160,7 @@ def intactness(intact: Intact) -> tuple[str, str]:
 
 def spread(of: Spread) -> str:
     """How uneven a model is."""
-    return f"{of.value:.2f} ({of.ci95[0]:.2f} to {of.ci95[1]:.2f})"
+    return f"{of.value:.2f} ({of.ci95[0]:.2f}–{of.ci95[1]:.2f})"
 
 
 def contaminated(found: Contamination) -> str:
@@ -161,12 +172,22 @@ def contaminated(found: Contamination) -> str:
 
 
 def quantity(name: str, value: float) -> str:
-    """A cost with its unit, from the name that it is recorded under."""
+    """A cost with its name and its unit."""
+    return amount(name, value) if name == "seconds" else f"{cost(name)} {amount(name, value)}"
+
+
+def cost(name: str) -> str:
+    """The name of a cost, from the key that it is recorded under."""
+    return name.removesuffix("_bytes").replace("_", " ")
+
+
+def amount(name: str, value: float) -> str:
+    """A cost with its unit, which its key tells."""
     if name == "seconds":
         return duration(value)
     if name.endswith("_bytes"):
-        return f"{name.removesuffix('_bytes').replace('_', ' ')} {size(value)}"
-    return f"{name.replace('_', ' ')} {value:,.4g}" if value < 1e4 else f"{name.replace('_', ' ')} {value:,.0f}"
+        return size(value)
+    return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
 
 
 def duration(seconds: float) -> str:
@@ -188,12 +209,12 @@ def short(digest: object) -> str:
     return str(digest).removeprefix("sha256:")[:8]
 
 
-def all_families(arm: Arm) -> list[FamilyScore]:
-    """Families of the niche, then held-out ones, then general ones."""
-    return [*sorted(arm.families, key=lambda score: score.held_out), *arm.general]
-
-
 def seeds(of: Sequence[int | None]) -> str:
     """Seeds of an arm."""
     known = ", ".join("?" if seed is None else str(seed) for seed in of)
     return f"seed {known}" if len(of) == 1 else f"seeds {known}" if of else "seed unknown"
+
+
+def drift(nats: float, interval: tuple[float, float]) -> str:
+    """KL divergence in nats per token."""
+    return f"{nats:.3g} ({interval[0]:.3g} to {interval[1]:.3g})"

@@ -1,0 +1,50 @@
+"""Families of an arm in the order in which they are shown: by role, the most improved first.
+
+Pure; knows nothing of how they are shown.
+"""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import TypeVar
+
+from speciate.records import Arm, FamilyScore, Role
+
+T = TypeVar("T")
+
+
+def by_role(arm: Arm) -> dict[Role, list[FamilyScore]]:
+    """The families of each role that has any."""
+    roles: dict[Role, list[FamilyScore]] = {
+        "niche": [score for score in arm.families if not score.held_out],
+        "transfer": [score for score in arm.families if score.held_out],
+        "general": arm.general,
+    }
+    return {role: sorted(some, key=_most_improved) for role, some in roles.items() if some}
+
+
+def counted(arm: Arm) -> int:
+    """Families of all roles."""
+    return len(arm.families) + len(arm.general)
+
+
+def ends(ordered: Sequence[T], most: int) -> tuple[Sequence[T], Sequence[T], int]:
+    """The first and the last ones, no more than `most` together, and how many between them are left out."""
+    if len(ordered) <= most:
+        return ordered, [], 0
+    tail = most // 2
+    return ordered[: most - tail], ordered[len(ordered) - tail :], len(ordered) - most
+
+
+def shared(arm: Arm, most: int) -> dict[Role, int]:
+    """How many families of each role are shown, where an arm may show `most`: none of the roles crowds out another."""
+    roles = by_role(arm)
+    given: dict[Role, int] = dict.fromkeys(roles, 0)
+    while roles and sum(given.values()) < most and any(given[role] < len(some) for role, some in roles.items()):
+        for role in sorted(roles, key=lambda role: given[role] / len(roles[role])):
+            if given[role] < len(roles[role]) and sum(given.values()) < most:
+                given[role] += 1
+    return given
+
+
+def _most_improved(score: FamilyScore) -> tuple[float, str]:
+    return (-score.delta if isfinite(score.delta) else 2.0), score.family

@@ -1,0 +1,104 @@
+"""SVG that matplotlib wrote, made to stand in a page: no fonts, no colours and no identifiers of its own.
+
+Colours become classes (`f-ink` fills, `s-ink` strokes), which the page's style gives a colour for light and for dark;
+inline styles, which a strict Content-Security-Policy forbids, become attributes; text takes the font of the page.
+"""
+
+import re
+from xml.etree import ElementTree
+
+COLOURS = ("ink", "soft", "line", "paper", "base", "bound", *(f"arm{number}" for number in range(8)))
+"""What a drawing may be coloured with: names, whose values only the page knows."""
+
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+
+
+def placeholder(colour: str) -> str:
+    """What stands for a colour until `inline` finds it."""
+    return f"#fe00{COLOURS.index(colour):02x}"
+
+
+def inline(raw: bytes, name: str, title: str, description: str) -> str:
+    """The drawing for a page in which `name` is unique; both texts are for those who cannot see it."""
+    root = ElementTree.fromstring(raw)
+    _rewrite(root)
+    _rename(root, name)
+    _unwrap(root)
+    _, _, width, height = root.get("viewBox", "0 0 0 0").split()
+    root.attrib = {
+        "class": "chart",
+        "viewBox": f"0 0 {width} {height}",
+        "width": width,
+        "height": height,
+        "role": "img",
+        "aria-labelledby": f"{name}-title {name}-desc",
+        "stroke-linejoin": "round",
+    }
+    for at, (tag, text) in enumerate((("title", title), ("desc", description))):
+        element = ElementTree.Element(tag, {"id": f"{name}-{tag}"})
+        element.text = text
+        root.insert(at, element)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rewrite(root: ElementTree.Element) -> None:
+    """Attributes instead of styles, classes instead of colours, and fewer digits."""
+    names = {placeholder(colour): colour for colour in COLOURS}
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        element.text = (element.text or "").strip() or None if element.tag != "text" else element.text
+        element.tail = None
+        if reference := element.attrib.pop("{http://www.w3.org/1999/xlink}href", None):
+            element.set("href", reference)
+        classes: list[str] = []
+        for declaration in element.attrib.pop("style", "").split(";"):
+            key, _, value = (part.strip() for part in declaration.partition(":"))
+            if colour := names.get(value):
+                classes.append(f"{key[0]}-{colour}")
+            elif key and key != "font-family":
+                element.set(key, value.removesuffix("px"))
+        if classes:
+            element.set("class", " ".join(classes))
+        for key in ("d", "x", "y", "transform"):
+            if value := element.get(key):
+                element.set(key, _NUMBER.sub(_rounded, " ".join(value.split())))
+        if element.get("transform", "").startswith(("rotate(-0 ", "rotate(0 ")):
+            del element.attrib["transform"]
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
+
+
+def _rename(root: ElementTree.Element, name: str) -> None:
+    """Identifiers that something refers to begin with the drawing's name; the others go."""
+    used: dict[str, str] = {}
+    for element in root.iter():
+        for value in (element.get("href", ""), element.get("clip-path", "")):
+            found = _REFERENCE.search(value)
+            target = found[1] if found else value.removeprefix("#")
+            if target:
+                used.setdefault(target, f"{name}-{len(used)}")
+    for element in root.iter():
+        identifier = element.attrib.pop("id", "")
+        if identifier in used:
+            element.set("id", used[identifier])
+        if reference := element.get("href"):
+            element.set("href", f"#{used[reference.removeprefix('#')]}")
+        # The sheet is as large as what is drawn on it, so nothing needs to be clipped.
+        element.attrib.pop("clip-path", None)
+
+
+def _unwrap(parent: ElementTree.Element) -> None:
+    """Groups and definitions that say nothing are replaced by what is in them."""
+    children: list[ElementTree.Element] = []
+    for child in list(parent):
+        _unwrap(child)
+        if child.tag == "clipPath" or child.tag == "style":
+            continue
+        if child.tag in ("g", "defs") and not child.attrib and (child.tag == "g" or not len(child)):
+            children.extend(child)
+        else:
+            children.append(child)
+    parent[:] = children
