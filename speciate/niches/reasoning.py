@@ -194,9 +194,11 @@ def _checked(family: str, given: Mapping[str, Any]) -> dict[str, Any]:
     known = _known()
     if family in LEFT_OUT:
         raise InputError(f"family {family!r} is left out: {LEFT_OUT[family]}")
-    for kind, names, those in (("family", [family], known), ("parameter", given, known.get(family, {}))):
-        if wrong := unknown_names(kind, names, those):
-            raise InputError("; ".join(wrong.values()) + (f" of family {family!r}" if kind == "parameter" else ""))
+    wrong = unknown_names("family of reasoning-gym", [family], known)
+    if not wrong:
+        wrong = unknown_names(f"parameter of family {family!r}:", given, known[family])
+    if wrong:
+        raise InputError("\n".join(wrong.values()))
     return known[family]
 
 

@@ -53,11 +53,15 @@ class Reply:
     ms: float = 0.0
 
 
+class SandboxClosed(Exception):
+    """The sandbox was closed by its owner while it was asked."""
+
+
 class Sandbox:
     """A contained process that runs `serve` of a module of `speciate.niches.inside`, started when first asked.
 
     `packages` shows it the installed packages; `parallel` is how many requests it works on at once, by default one for
-    each core; `by` asks for another containment than the strongest.
+    each core; `address_space` bounds each of these, in bytes; `by` asks for another containment than the strongest.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Sandbox:
         *,
         packages: bool = False,
         parallel: int | None = None,
+        address_space: int = CHILD_ADDRESS_SPACE,
         by: contain.Containment | None = None,
     ) -> None:
         self.containment: contain.Containment = by or contain.containment()
@@ -74,6 +79,8 @@ class Sandbox:
         self._module = module
         self._parallel = parallel or cores()
         self._packages = packages
+        self._address_space = address_space
+        self._is_closed = False
         self._process: Process | None = None
 
     def __enter__(self) -> Self:
@@ -91,7 +98,9 @@ class Sandbox:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start the process, where there is none, and return at once."""
+        """Start the process, where there is none, and return at once. Raises SandboxClosed."""
+        if self._is_closed:
+            raise SandboxClosed
         if self._process is None:
             self._process = Process(self._command(), _ENVIRONMENT)
             self.starts += 1
@@ -99,10 +108,16 @@ class Sandbox:
 
     def close(self) -> None:
         """Kill the process and all that it started; a later request would start another."""
+        # Read once, since another thread may close it too.
+        process, self._process = self._process, None
         atexit.unregister(self.close)
-        if self._process is not None:
-            self._process.close()
-            self._process = None
+        if process is not None:
+            process.close()
+
+    def close_for_good(self) -> None:
+        """Kill the process, and start none for whoever is asking in another thread: that raises SandboxClosed there."""
+        self._is_closed = True
+        self.close()
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout_s: float) -> Iterator[Reply]:
         """One reply for each request, in order, as they come; `timeout_s` of processor time for each.
@@ -163,7 +178,7 @@ class Sandbox:
         setting = {
             "module": f"speciate.niches.inside.{self._module}",
             "parallel": self._parallel,
-            "address_space": CHILD_ADDRESS_SPACE,
+            "address_space": self._address_space,
             # Outside bubblewrap there is no folder whose size is bounded.
             "file_bytes": 1_000_000 if self.containment == "bubblewrap" else 0,
             "read_only": self.containment == "namespaces",

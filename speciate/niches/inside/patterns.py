@@ -25,8 +25,10 @@ def check(request: dict[str, Any]) -> str:
 
 
 def search(request: dict[str, Any]) -> str | None:
-    """The first group of the last match, None where there is none."""
-    last = None
+    """The first group of the first or last match, None where there is none."""
+    found = None
     for match in re.finditer(request["pattern"], request["text"]):
-        last = match
-    return None if last is None else last.group(1)
+        found = match.group(1)
+        if request["which"] == "first":
+            break
+    return found
