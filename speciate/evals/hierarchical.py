@@ -84,16 +84,17 @@ def _interval(codes: NDArray[np.intp], cells: Array, sizes: Array, level: float,
 
 
 def _student(share: float, seeds: int, freedom: float, level: float) -> float:
-    """The t quantile where `share` of the variance is known from few seeds and the rest from many items.
+    """The t quantile where `share` of the variance is known from few seeds and the rest from many units.
 
-    Degrees of freedom are averaged harmonically, each weighted by its share. Satterthwaite (1946) squares the shares,
-    which suits two parts that are both known fairly well: with three seeds it covers 92% where most of the variance
-    is theirs, this 94 to 96%. With two seeds the quantiles themselves are averaged, which errs on the wide side
-    (Cochran & Cox 1957, section 4.14).
+    Satterthwaite (1946) weighs the degrees of freedom by squared shares. With three seeds that covers 92% where their
+    part is ten times the rest; a weight that nears 1 sooner, 3s^2 - 2s^3, covers 94.4 to 95.5% whatever the parts
+    (normal effects, many units). With two seeds no weight serves all, and the quantiles themselves are averaged, which
+    covers 94 to 98% (Cochran & Cox 1957, Experimental Designs, section 4.14).
     """
     if seeds == 2:
         return share * student(1, level) + (1 - share) * student(freedom, level)
-    return student(1 / (share / (seeds - 1) + (1 - share) / freedom), level)
+    weight = share**2 * (3 - 2 * share)
+    return student(1 / (weight / (seeds - 1) + (1 - weight) / freedom), level)
 
 
 def _shared(codes: NDArray[np.intp], cells: Array, sizes: Array) -> float:
