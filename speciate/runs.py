@@ -2,15 +2,20 @@
 
 import difflib
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from speciate import storage
 from speciate.errors import NotFound, StorageError
-from speciate.records import RunRecord
+from speciate.records import EvalRecord, RunRecord
+
+Found = TypeVar("Found", RunRecord, EvalRecord)
 
 RECORD = "run.json"
 """Written last, so a folder that has it holds a finished run."""
+EVAL = "eval.json"
+"""The same of an evaluation."""
 
 
 def folder() -> Path:
@@ -41,10 +46,27 @@ def find_run(name: str) -> RunRecord:
     raise NotFound("\n".join([f"there is no finished run or species {name!r}{hint}", *damaged]))
 
 
+def find_eval(name: str) -> EvalRecord | None:
+    """The record of the evaluation in this folder or of this name; None where there is none."""
+    for place in (Path(name), storage.home() / "evals" / name):
+        if (place / EVAL).is_file():
+            return read_eval(place / EVAL)
+    return None
+
+
 def read_run(path: Path) -> RunRecord:
     """The record in a file. Raises StorageError where it is damaged or of another version of speciate."""
+    return _read(RunRecord, path)
+
+
+def read_eval(path: Path) -> EvalRecord:
+    """The record in a file. Raises StorageError where it is damaged or of another version of speciate."""
+    return _read(EvalRecord, path)
+
+
+def _read(kind: type[Found], path: Path) -> Found:
     try:
-        return RunRecord.model_validate(storage.read_json(path))
+        return kind.model_validate(storage.read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])

@@ -32,6 +32,8 @@ NEVER = {"pickle", "shelve", "marshal", "dill", "joblib"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "scipy", "rich"}
 ABOUT = {
     "reports/terminal.py": "rich",
+    "reports/comparison.py": "rich",
+    "reports/evaluation.py": "rich",
     "evals/stats.py": "scipy",
     "evals/intervals.py": "scipy",
     "train/muon.py": "torch",

@@ -19,6 +19,7 @@ import click
 
 from speciate import __version__, hardware
 from speciate.cli.data import data
+from speciate.cli.evals import compare, evaluate, report
 from speciate.cli.lean import lean
 from speciate.cli.options import Group, as_json_option, progress_shown
 from speciate.endings import Terminated, answer, document, failed, stdout_for_answers
@@ -43,7 +44,9 @@ def cli() -> None:
     \b
     speciate train recipes/lean.yaml            grow a species, prove what it gained and cost
     speciate train recipes/lean.yaml --dry-run  say what would run, for how long
-    speciate report lean-prover                 show its newest run again
+    speciate report lean-prover --html run.html show its newest run again, as a page
+    speciate eval lean-prover --suite map       what it can do beside its niche, against its base
+    speciate compare RUN RUN --html ab.html     two runs on the same items, with intervals
     speciate registry list                      all species on this machine
 
     Runs and adapters are kept in $SPECIATE_HOME, else in ~/.speciate. Exit status: 0 done, 1 unexpected failure,
@@ -92,22 +95,6 @@ def train(
 
     answer(record.document(), terminal.text(terminal.render_run(record)), as_json)
     return EXIT_OF_VERDICT[record.verdict]
-
-
-@cli.command()
-@click.argument("run")
-@as_json_option
-def report(run: str, as_json: bool) -> int:
-    """Show a finished run again.
-
-    RUN is its folder, its name, or a species, of which the newest run is meant.
-    """
-    from speciate.reports import terminal
-    from speciate.runs import find_run
-
-    record = find_run(run)
-    answer(record.document(), terminal.text(terminal.render_run(record)), as_json)
-    return 0
 
 
 @cli.group(cls=Group)
@@ -223,8 +210,8 @@ def train_base(recipe: str, overrides: tuple[str, ...], out: Path | None, resume
     return 0
 
 
-cli.add_command(lean)
-cli.add_command(data)
+for command in (evaluate, compare, report, lean, data):
+    cli.add_command(command)
 
 
 @cli.command()

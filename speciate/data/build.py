@@ -90,8 +90,12 @@ def build(
     excluded: Collection[str],
     verifier: Verifier,
     on_items: Callable[[int], None],
+    measured: Sequence[Item] = (),
 ) -> Rows:
-    """Draw, verify and keep apart. `excluded` are digests that the base has seen; `on_items` is called per item."""
+    """Draw, verify and keep apart. `excluded` are digests that the base has seen; `on_items` is called per item.
+
+    `measured` are further items that no training row may give away.
+    """
     counts = shares(wanted.train, wanted.families, wanted.weights)
     train, repeats = draw(stream, f"{seed}/train", counts, "train", excluded)
     dev, _ = draw(stream, EVALUATION, shares(wanted.dev, wanted.families, wanted.evaluation_weights), "dev", excluded)
@@ -106,7 +110,9 @@ def build(
     both = sum(item.digest in judged for item in train) + sum(map(skills.held_out, replay))
     if both:
         raise VerifierError(f"{both} training rows are evaluation items: the split is broken")
-    train, given_away = apart(train, [*dev, *test, *transfer])
+    evaluated = [*dev, *test, *transfer, *measured]
+    before = len(train) + len(replay)
+    train, replay = apart(train, evaluated), apart(replay, evaluated)
     rows = [*train, *replay]
     manifest = DataManifest(
         rows=len(rows),
@@ -117,20 +123,20 @@ def build(
         rejected_references=drawn - len(train) - len(dev) - len(test) - len(transfer),
         duplicates_removed=repeats,
         overlap_with_eval=both,
-        given_away_removed=given_away,
+        given_away_removed=before - len(rows),
     )
     return Rows(train, replay, dev, test, transfer, manifest)
 
 
-def apart(rows: list[Item], judged: Sequence[Item]) -> tuple[list[Item], int]:
-    """The rows without those that give an evaluation item away, and how many those were.
+def apart(rows: list[Item], judged: Sequence[Item]) -> list[Item]:
+    """The rows without those that give an evaluation item away.
 
     Rows are left out, not items: the items are the same for every recipe and seed.
     """
     kept = rows
     while giving := overlap(judged, [(item.prompt, item.reference) for item in kept]).rows:
         kept = [item for number, item in enumerate(kept) if number not in giving]
-    return kept, len(rows) - len(kept)
+    return kept
 
 
 def replay_rows(count: int, seed: int) -> list[Item]:

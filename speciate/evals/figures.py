@@ -34,20 +34,25 @@ class Scored:
         return list(self.scores)
 
 
-def scored(rows: Rows, role: Role) -> Scored:
-    """The mean score of each item of one role."""
-    totals: dict[str, float] = {}
-    counts: Counter[str] = Counter()
-    families: dict[str, str] = {}
-    clusters: dict[str, str] = {}
-    columns = (rows.column(name) for name in ("role", "item", "family", "cluster", "score"))
-    for its_role, item, family, cluster, score in zip(*columns, strict=True):
-        if its_role == role:
-            totals[item] = totals.get(item, 0.0) + score
-            counts[item] += 1
-            families[item] = family
-            clusters[item] = cluster
-    return Scored({item: total / counts[item] for item, total in totals.items()}, families, clusters)
+def scored(rows: Rows) -> dict[Role, Scored]:
+    """The mean score of each item, in each role."""
+    totals: dict[Role, dict[str, float]] = {role: {} for role in ROLES}
+    families: dict[Role, dict[str, str]] = {role: {} for role in ROLES}
+    clusters: dict[Role, dict[str, str]] = {role: {} for role in ROLES}
+    several: Counter[tuple[Role, str]] = Counter()
+    columns = (rows.column(name) for name in ("role", "item", "sample", "family", "cluster", "score"))
+    for role, item, sample, family, cluster, score in zip(*columns, strict=True):
+        known = totals[role]
+        if sample or item in known:
+            several[role, item] += 1
+            known[item] = known.get(item, 0.0) + score
+        else:
+            known[item] = score
+        families[role][item] = family
+        clusters[role][item] = cluster
+    for (role, item), more in several.items():
+        totals[role][item] /= more + 1
+    return {role: Scored(totals[role], families[role], clusters[role]) for role in ROLES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ it. Knows nothing of models but how long a question may be.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,14 @@ class Questions:
     """Families that cannot be asked, and why."""
     datasets: Path | None = None
     """Where data sets lie, in place of the hub."""
+    limit: int | None = None
+    """Items of each task of the harness."""
+
+    def without(self, items: Collection[str]) -> "Questions":
+        """The questions without some items, by their digests; another digest names what is left."""
+        parts = [replace(part, items=[item for item in part.items if item.digest not in items]) for part in self.parts]
+        kept = [part for part in parts if part.items]
+        return replace(self, parts=kept, digest=digest_json([self.digest, "without", sorted(items)]))
 
     @property
     def items(self) -> int:
@@ -130,7 +138,7 @@ def questions(
     named = [source.model_dump() | {"limit": limit} for source in harness]
     digest = digest_json([suite.suite, suite.version, asked, named, texts])
     datasets = found(loaded, suite.datasets, "datasets") if suite.datasets else None
-    return Questions(suite, parts, harness, texts, digest, chance, left_out, datasets)
+    return Questions(suite, parts, harness, texts, digest, chance, left_out, datasets, limit)
 
 
 def check_names(loaded: LoadedSuite) -> None:

@@ -55,19 +55,35 @@ def paired_estimate(
 
     `adapters` are those of several seeds, or of one.
     """
-    gained = [changes(base, adapter) for adapter in adapters]
-    right_to_wrong, wrong_to_right = (sum(counts[side] for counts in gained) for side in (0, 1))
+    return estimate_between([base], adapters, families, metric, seed, clusters=clusters)
+
+
+def estimate_between(
+    firsts: Sequence[Scores],
+    seconds: Sequence[Scores],
+    families: Sequence[str],
+    metric: str,
+    seed: int = 0,
+    *,
+    clusters: Sequence[str] | None = None,
+) -> Estimate:
+    """The mean difference, second minus first, over pairs of models that answered the same items; the first may be one
+    for all. Models of several seeds are paired in order, which is as good as any order: their seeds are independent.
+    """
+    pairs = list(zip(firsts if len(firsts) > 1 else [firsts[0]] * len(seconds), seconds, strict=True))
+    changed = [changes(first, second) for first, second in pairs]
+    right_to_wrong, wrong_to_right = (sum(counts[side] for counts in changed) for side in (0, 1))
     return Estimate(
         metric=metric,
-        base=_mean(base),
-        adapter=_mean_of_all(adapters),
-        delta=_mean_of_all([_differences(base, adapter) for adapter in adapters]),
-        ci95=hierarchical_bootstrap([base], adapters, families, clusters=clusters, seed=seed),
-        n=len(base),
+        base=_mean_of_all(firsts),
+        adapter=_mean_of_all(seconds),
+        delta=_mean_of_all([_differences(first, second) for first, second in pairs]),
+        ci95=hierarchical_bootstrap(firsts, seconds, families, clusters=clusters, seed=seed),
+        n=len(firsts[0]),
         right_to_wrong=right_to_wrong,
         wrong_to_right=wrong_to_right,
-        p_mcnemar=mcnemar(right_to_wrong, wrong_to_right) if len(adapters) == 1 else None,
-        seeds=len(adapters),
+        p_mcnemar=mcnemar(right_to_wrong, wrong_to_right) if len(pairs) == 1 else None,
+        seeds=len(pairs),
     )
 
 
@@ -309,10 +325,6 @@ def _gate(
         n_to_decide=needed if outcome == "undecided" else None,
         explanation=text,
     )
-
-
-def _mean(scores: Scores) -> float:
-    return math.fsum(scores) / len(scores)
 
 
 def _mean_of_all(models: Sequence[Scores]) -> float:

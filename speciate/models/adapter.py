@@ -1,18 +1,29 @@
-"""Attach a fresh LoRA to a base, save it, and take its fingerprint. The base's own weights are never changed."""
+"""Adapters: a fresh LoRA attached to a base, saved, found in a folder, loaded, and its fingerprint.
+
+The base's own weights are never changed: an adapter that would change them is refused.
+"""
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from speciate.errors import NothingTrainable, PreflightError
-from speciate.models.base import BaseSource
+from safetensors import SafetensorError
+
+from speciate.errors import AdapterMismatch, InputError, NothingTrainable, PreflightError, StorageError
+from speciate.models.base import BaseSource, memory_digest
+from speciate.storage import digest_file, digest_json, read_json
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
+
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+UNORDERED = ("target_modules", "exclude_modules")
+"""Sets to PEFT, which writes them in the order that Python's random hashing gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,81 @@ def check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
             f"train.lora.targets: {', '.join(map(repr, last))} is the base's output layer, which cannot be adapted "
             f"(the trainer's loss never builds its logits); choose from {', '.join(known)}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSource:
+    """A PEFT folder and which bytes it is made of."""
+
+    folder: Path
+    digest: str
+    """Digest of the weights and of the canonical configuration."""
+    base: str
+    """The base as the configuration names it; empty where it does not."""
+
+
+def locate_adapter(folder: Path) -> AdapterSource:
+    """The adapter in a folder. Raises InputError where there is none, or none in safetensors."""
+    weights, config = folder / WEIGHTS, folder / CONFIG
+    if not config.is_file():
+        raise InputError(f"{str(folder)!r} is no PEFT adapter: there is no {CONFIG}")
+    if not weights.is_file():
+        pickled = sorted(path.name for path in folder.glob("adapter_model*") if path.suffix != ".safetensors")
+        advice = f"; {pickled[0]} can run code and is not opened: convert it to safetensors" if pickled else ""
+        raise InputError(f"{str(folder)!r} is no PEFT adapter: there is no {WEIGHTS}{advice}")
+    try:
+        found = read_json(config)
+    except StorageError as error:
+        raise InputError(str(error)) from error
+    if not isinstance(found, dict) or "peft_type" not in found:
+        raise InputError(f"{str(config)!r} is not the configuration of a PEFT adapter: it has no 'peft_type'")
+    values = {str(key): value for key, value in cast("dict[Any, Any]", found).items()}
+    digest = digest_json({WEIGHTS: digest_file(weights), CONFIG: canonical_config(values)})
+    return AdapterSource(folder, digest, str(values.get("base_model_name_or_path") or ""))
+
+
+def canonical_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A PEFT configuration with its sets in alphabetical order, so that equal adapters have equal bytes."""
+    lists = {name: config[name] for name in UNORDERED if isinstance(config.get(name), list)}
+    return config | {name: sorted(value) for name, value in lists.items()}
+
+
+def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource]) -> "PeftModel":
+    """The base with adapters on it, by the names given, frozen and in evaluation mode.
+
+    Raises AdapterMismatch where an adapter does not belong to the base: a tensor too many, missing, or of another
+    shape, or an adapter whose loading changes the base.
+    """
+    from peft import PeftConfig, PeftModelForCausalLM
+
+    before = memory_digest(model)
+    peft: PeftModel | None = None
+    for name, source in adapters.items():
+        try:
+            config = PeftConfig.from_pretrained(str(source.folder))
+            config.inference_mode = True
+            if peft is None:
+                peft = PeftModelForCausalLM(model, config, adapter_name=name)
+            result: Any = peft.load_adapter(str(source.folder), name, is_trainable=False)
+        except (RuntimeError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            why = " ".join(str(error).split())
+            raise AdapterMismatch(f"the adapter in {str(source.folder)!r} does not fit this base: {why:.300}") from error
+        wrong = [("has no place in the base", result.unexpected_keys)]
+        wrong += [("is missing", [key for key in result.missing_keys if f".{name}." in key or key.endswith(f".{name}")])]
+        for what, keys in wrong:
+            if keys:
+                raise AdapterMismatch(
+                    f"the adapter in {str(source.folder)!r} was made for another base: {len(keys)} of its tensors, the "
+                    f"first {keys[0]!r}: {what}"
+                )
+    if peft is None:
+        raise ValueError("there is no adapter to load")
+    if memory_digest(peft) != before:
+        raise AdapterMismatch(
+            "loading the adapters changed the base's weights: one of them rewrites its base (PiSSA, OLoRA and the like); "
+            "convert it to a plain LoRA first"
+        )
+    return peft.eval()
 
 
 def trainable(model: "PeftModel") -> dict[str, Any]:

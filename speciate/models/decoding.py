@@ -1,11 +1,13 @@
 """Answers, token by token: batches of like length, padded on the left, with a KV cache that rows leave when they end.
 
 Everything about an answer follows from its own prompt and seed, never from the rows beside it. A row whose logits are
-no numbers ends there and says so. Knows nothing of text: stop words are asked of a function.
+no numbers ends there and says so. What all prompts begin with is read once. Knows nothing of text: stop words are asked
+of a function.
 """
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ SHRINK_BELOW = 0.75
 """Rows leave the KV cache once this share or less of them is still speaking: leaving copies what stays."""
 LOOK_EVERY = 4
 """Tokens between two looks for stop words."""
+SHARED_FROM = 16
+"""Tokens that all prompts begin with, from which on they are read once for all; fewer are not worth a cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Sampling:
     """0 takes the likeliest token each time."""
     top_p: float = 1.0
     """Nucleus sampling (Holtzman et al. 2020): the fewest tokens that have this probability together."""
+    top_k: int = 0
+    """As many of the likeliest tokens; 0 takes all."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer, beside the end token; not part of it."""
 
@@ -79,17 +85,18 @@ def generate(
     members, lengths = [asks[row].member for row in fitting], [len(asks[row].ids) for row in fitting]
     if left := [(row, answers[row]) for row in range(len(asks)) if answers[row].end == "too-long"]:
         on_answers(left)
+    opening = open_with(population, members, [asks[row].ids for row in fitting])
     for batch in population.batches(members, lengths, batch_size):
         rows = [fitting[place] for place in batch]
-        _batch(
-            population, [asks[row] for row in rows], [answers[row] for row in rows], sampling, stops, context, stopped
-        )
+        spoken = [answers[row] for row in rows]
+        _batch(population, opening, [asks[row] for row in rows], spoken, sampling, stops, context, stopped)
         on_answers([(row, answers[row]) for row in rows])
     return answers
 
 
 def _batch(
     population: Population,
+    opening: "Opening",
     asks: Sequence[Ask],
     answers: Sequence[Spoken],
     sampling: Sampling,
@@ -99,10 +106,10 @@ def _batch(
 ) -> None:
     import torch
 
-    ids, mask, positions = padded(population, [ask.ids for ask in asks])
+    ids, mask, positions = padded(population, [ask.ids for ask in asks], opening.length)
     limits = [min(sampling.max_new_tokens, (context or 2**62) - len(ask.ids)) for ask in asks]
     random = [np.random.default_rng(ask.seed) for ask in asks] if sampling.temperature > 0 else []
-    cache = new_cache(population)
+    cache = opening.cache([ask.member for ask in asks])
     live = list(range(len(asks)))
     speaking = [True] * len(asks)
     ends = set(stops)
@@ -142,16 +149,65 @@ def _batch(
             positions = positions[:, -1:] + 1
 
 
-def padded(population: Population, rows: Sequence[Sequence[int]]) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
-    """Token ids padded on the left, which of them count, and their positions: three of rows x longest."""
+class Opening:
+    """What all prompts begin with, as each member has read it: the cache from which their own rows go on."""
+
+    def __init__(self, population: Population, length: int, read: Mapping[str, tuple[Any, int]]) -> None:
+        """`read` gives for each member a cache and its row there."""
+        self.population = population
+        self.length = length
+        """Tokens."""
+        self.read = read
+
+    def cache(self, members: Sequence[str]) -> Any:
+        """A KV cache with a row for each member, for one batch to go on from."""
+        import torch
+
+        if not self.length:
+            return new_cache(self.population)
+        cache = copy.deepcopy(self.read[members[0]][0])
+        rows = [self.read[member][1] for member in members]
+        cache.batch_select_indices(torch.tensor(rows, device=self.population.model.device))
+        return cache
+
+
+def open_with(population: Population, members: Sequence[str], prompts: Sequence[Sequence[int]]) -> Opening:
+    """Reads once for each member what all prompts begin with, where that is long and there are several for each."""
+    import torch
+
+    # Of sorted sequences the first and the last differ the soonest. A row needs a token of its own to go on with.
+    first, last = (tuple(found(prompts, default=())) for found in (min, max))
+    pairs = zip(first, last, strict=False)
+    length = next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(first), len(last)))
+    length = min(length, min(map(len, prompts), default=0) - 1)
+    named = [member for member in population.members if member in set(members)]
+    if length < SHARED_FROM or len(prompts) < 2 * len(named):
+        return Opening(population, 0, {})
+    read: dict[str, tuple[Any, int]] = {}
+    for together in [named] if population.mixes else [[member] for member in named]:
+        ids, mask, positions = padded(population, [first[:length]] * len(together))
+        cache = new_cache(population)
+        with torch.inference_mode(), population.speaking(together):
+            last_logits(population, ids, mask, positions, cache)
+        read |= {member: (cache, row) for row, member in enumerate(together)}
+    return Opening(population, length, read)
+
+
+def padded(
+    population: Population, rows: Sequence[Sequence[int]], read: int = 0
+) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """Token ids after the first `read` ones, which are in a cache, padded on the left; which of all tokens count; and
+    the positions of those that are left.
+    """
     import torch
 
     longest = max(map(len, rows))
     pad: Any = population.tokenizer.pad_token_id
     device = population.model.device
-    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
-    return ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0)
+    ids = torch.tensor([[pad] * (longest - len(row)) + list(row[read:]) for row in rows], device=device)
+    counted = [[1] * read + [0] * (longest - len(row)) + [1] * (len(row) - read) for row in rows]
+    mask = torch.tensor(counted, device=device)
+    return ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0)[:, read:]
 
 
 def new_cache(population: Population) -> Any:
@@ -180,7 +236,8 @@ def last_logits(
     output = model(
         input_ids=ids,
         attention_mask=mask,
-        past_key_values=cache,
+        # Older models of transformers call it by its former name.
+        **{"cache" if "cache" in population.accepted else "past_key_values": cache},
         use_cache=cache is not None,
         **{name: value for name, value in given.items() if name in population.accepted},
     )
@@ -193,6 +250,8 @@ def _drawn(logits: "torch.Tensor", sampling: Sampling, chances: Sequence[float])
     import torch
 
     ordered, tokens = (logits / sampling.temperature).sort(dim=-1, descending=True)
+    if sampling.top_k:
+        ordered, tokens = ordered[:, : sampling.top_k], tokens[:, : sampling.top_k]
     sums = ordered.double().softmax(dim=-1).cumsum(dim=-1)
     total = sums[:, -1:]
     if sampling.top_p < 1:

@@ -34,7 +34,7 @@ class Population:
         self.mixes = bool(self.layers) and all(map(_is_plain, self.layers)) and not _replaces_modules(model)
         """Whether one batch may hold rows of several; else each has batches of its own."""
 
-        plain = self.model.get_base_model() if self.adapters else self.model
+        plain = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         self.accepted = frozenset(inspect.signature(plain.forward).parameters)
         """What the base's forward takes: not every architecture knows positions."""
 
@@ -43,18 +43,26 @@ class Population:
         """The base, then the adapters."""
         return (BASE, *self.adapters)
 
-    def batches(self, members: Sequence[str], lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    def batches(
+        self, members: Sequence[str], lengths: Sequence[int], batch_size: int, weights: Sequence[int] | None = None
+    ) -> list[list[int]]:
         """Numbers of the rows of each batch: rows of like length together, the longest first, so that what does not
-        fit fails at once; within a batch ordered by member.
+        fit fails at once; within a batch ordered by member. A row counts as `weights` says, else as one.
         """
         order = sorted(range(len(members)), key=lambda row: (-lengths[row], row))
         kinds = [order] if self.mixes else [[row for row in order if members[row] == name] for name in self.members]
         place = {name: number for number, name in enumerate(self.members)}
-        return [
-            sorted(rows[start : start + batch_size], key=lambda row: (place[members[row]], row))
-            for rows in kinds
-            for start in range(0, len(rows), batch_size)
-        ]
+        made: list[list[int]] = []
+        for rows in kinds:
+            room = 0
+            for row in rows:
+                weight = weights[row] if weights else 1
+                if room < weight:
+                    made.append([])
+                    room = batch_size
+                made[-1].append(row)
+                room -= weight
+        return [sorted(batch, key=lambda row: (place[members[row]], row)) for batch in made]
 
     @contextlib.contextmanager
     def speaking(self, members: Sequence[str]) -> Generator["Speakers"]:

@@ -6,14 +6,21 @@ languages, and what the base itself was trained on.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from speciate.errors import Contaminated
 from speciate.niches.base import Item
 from speciate.records import Contamination
 
+Words = tuple[str, ...]
+
 RUN = 13
+FORM = 8
+"""The shortest run that Brown et al. use. Where one of eight words is common, what stands beside it is too little to
+tell: `is the number of ones even or odd`, and then five bits.
+"""
 COMMON = 10
 """A run of words in more rows than this is the form of a task."""
 WORD = re.compile(r"\w+")
@@ -36,21 +43,28 @@ class Overlap:
 def overlap(items: Sequence[Item], rows: Iterable[tuple[str, str]]) -> Overlap:
     """What training rows (question and answer) give away of the items."""
     exact = {plain(item.prompt): item.digest for item in items}
-    owners: dict[tuple[str, ...], set[str]] = {}
+    owners: dict[Words, set[str]] = {}
     for item in items:
-        for run in runs(item.prompt):
+        for run in runs(item.prompt, RUN):
             owners.setdefault(run, set()).add(item.digest)
+    parts = {part for run in owners for part in parts_of(run)}
     same: dict[int, str] = {}
-    seen: dict[tuple[str, ...], set[int]] = {}
+    seen: dict[Words, set[int]] = {}
+    common: Counter[Words] = Counter()
     count = 0
     for number, (question, answer) in enumerate(rows):
         count += 1
         if (found := exact.get(plain(question))) is not None:
             same[number] = found
-        for run in runs(f"{question}\n{answer}"):
-            if run in owners:
-                seen.setdefault(run, set()).add(number)
-    telling = {run: numbers for run, numbers in seen.items() if len(numbers) <= COMMON}
+        text = f"{question}\n{answer}"
+        for run in owners.keys() & runs(text, RUN):
+            seen.setdefault(run, set()).add(number)
+        common.update(parts & set(runs(text, FORM)))
+    telling = {
+        run: numbers
+        for run, numbers in seen.items()
+        if len(numbers) <= COMMON and all(common[part] <= COMMON for part in parts_of(run))
+    }
     shared = {digest for run in telling for digest in owners[run]} - set(same.values())
     giving = {number for numbers in telling.values() for number in numbers} | set(same)
     return Overlap(frozenset(same.values()), frozenset(shared), frozenset(giving), count)
@@ -78,8 +92,12 @@ def plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def runs(text: str) -> Iterator[tuple[str, ...]]:
-    """Each run of 13 words of a text; none of a shorter one."""
+def runs(text: str, length: int) -> list[Words]:
+    """Each run of so many words of a text; none of a shorter one."""
     words = WORD.findall(text.casefold())
-    for start in range(len(words) - RUN + 1):
-        yield tuple(words[start : start + RUN])
+    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
+
+
+def parts_of(run: Words) -> list[Words]:
+    """The runs of eight words in a longer one."""
+    return [run[start : start + FORM] for start in range(len(run) - FORM + 1)]

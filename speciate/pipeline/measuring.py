@@ -5,6 +5,7 @@ again.
 """
 
 import contextlib
+import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from speciate.evals import rows as rows_on_disk
 from speciate.evals.drift import item_drift, text_losses
 from speciate.evals.memory import Memory
 from speciate.evals.runner import Settings, evaluate
-from speciate.evals.sources import Part
+from speciate.evals.sources import Questions
 from speciate.models.base import BaseSource, Compute
 from speciate.models.population import BASE, Population
 from speciate.progress import Progress
@@ -31,6 +32,7 @@ class Measured:
     """Of the answers, those that had been given before."""
     tokens: int
     """Tokens of prompts and answers that went through the models."""
+    seconds: float
 
 
 @contextlib.contextmanager
@@ -59,8 +61,7 @@ def adapter_identity(base: str, adapter: str) -> str:
 def measure(
     population: Population,
     members: Sequence[str],
-    parts: Sequence[Part],
-    texts: Sequence[str],
+    asked: Questions,
     memory: Memory,
     settings: Settings,
     folder: Path,
@@ -70,22 +71,40 @@ def measure(
     """Rows, losses and divergence of the members, written to `folder`; members that are there are left as they are."""
     missing = [member for member in members if not (folder / f"{member}-drift.json").exists()]
     if not missing:
-        return Measured(0, 0, 0)
+        return Measured(0, 0, 0, 0.0)
+    began = time.monotonic()
     rows: dict[str, list[EvalRow]] = {member: [] for member in missing}
-    answers = len(missing) * sum(len(part.items) * part.sampling.samples for part in parts)
-    with progress.phase(doing, 2 * answers) as phase:
-        for part in parts:
+    total = len(missing) * sum(len(part.items) * part.sampling.samples for part in asked.parts)
+    with progress.phase(doing, 2 * total or None) as phase:
+        for part in asked.parts:
             for member, found in evaluate(population, missing, part, memory, settings, phase.advance).items():
                 rows[member] += found
+    for source in asked.harness:
+        from speciate.evals.harness import harness_rows
+
+        with progress.phase(f"{doing}: {', '.join(source.tasks)}") as phase:
+            found_rows = harness_rows(
+                population,
+                missing,
+                source,
+                memory,
+                settings,
+                datasets=asked.datasets,
+                limit=asked.limit or source.items,
+                on_items=phase.advance,
+            )
+        for member, found in found_rows.items():
+            rows[member] += found
     recalled = memory.recalled
     adapters = [member for member in missing if member != BASE]
     with progress.phase(f"{doing}: losses and drift"):
-        losses = text_losses(population, missing, texts, memory, settings)
-        drift = item_drift(population, adapters, parts, memory, settings) if adapters else {}
+        losses = text_losses(population, missing, asked.texts, memory, settings)
+        drift = item_drift(population, adapters, asked.parts, memory, settings) if adapters else {}
     for member in missing:
         rows_on_disk.write_rows(folder, member, rows_on_disk.table_of(rows[member]))
         rows_on_disk.write_texts(folder, member, losses[member])
         rows_on_disk.write_drift(folder, member, drift.get(member, []))
-    prompts = population.tokenizer([row.prompt for found in rows.values() for row in found])["input_ids"]
-    spoken = sum(row.tokens for found in rows.values() for row in found)
-    return Measured(answers, recalled, spoken + sum(map(len, prompts)))
+    said = [row for found in rows.values() for row in found]
+    prompts = sum(map(len, population.tokenizer([row.prompt for row in said])["input_ids"])) if said else 0
+    tokens = prompts + sum(row.tokens for row in said)
+    return Measured(len(said), recalled, tokens, time.monotonic() - began)

@@ -6,6 +6,7 @@ that was stopped goes on where it was.
 
 from collections import Counter
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -14,7 +15,7 @@ from speciate.data.build import Rows, build, shares
 from speciate.evals.intact import check_adapter, check_base, probe
 from speciate.evals.runner import Settings
 from speciate.evals.sources import Part
-from speciate.models.adapter import LoraShape, attach, save, weights_digest
+from speciate.models.adapter import LoraShape, attach, locate_adapter, save, weights_digest
 from speciate.models.base import load_model, load_tokenizer, memory_digest
 from speciate.models.population import BASE, Population
 from speciate.models.sampler import stop_tokens
@@ -30,7 +31,6 @@ from speciate.progress import Progress, counted_bytes
 from speciate.recipe import LoadedRecipe
 from speciate.recipe.suite import SamplingOf
 from speciate.records import Contamination, DataManifest, RunRecord
-from speciate.registry.store import adapter_digest
 from speciate.storage import folder_published_whole, read_json, read_jsonl, write_json, write_jsonl
 from speciate.train.encoding import Encoded, check_rows, encode
 from speciate.train.sft import Step, preflight
@@ -130,6 +130,7 @@ class Run:
                     self.setting.niche.seen,
                     verifier,
                     phase.advance,
+                    [item for part in self.setting.questions.parts for item in part.items],
                 )
             for name in names:
                 write_jsonl(folder / f"{name}.jsonl", [as_json(item) for item in getattr(made, name)])
@@ -171,14 +172,15 @@ class Run:
         adapters = {} if member == BASE else {"adapter": "default"}
         identities = {BASE: base_identity(self.setting.source, self.setting.compute, recipe.base.quantization)}
         if adapters:
-            identities["adapter"] = adapter_identity(identities[BASE], adapter_digest(self.folder.path / "adapter"))
+            identities["adapter"] = adapter_identity(
+                identities[BASE], locate_adapter(self.folder.path / "adapter").digest
+            )
         population = Population(model, tokenizer, adapters)
         settings = Settings(recipe.evals.batch_size, self.setting.context)
-        texts = self.setting.questions.texts
+        asked = replace(self.setting.questions, parts=parts)
         with self.folder.timed(f"evaluate {member}"), memory_of(identities) as memory:
-            measure(
-                population, [member], parts, texts, memory, settings, folder, self.progress, f"evaluating the {member}"
-            )
+            doing = f"evaluating the {member}"
+            measure(population, [member], asked, memory, settings, folder, self.progress, doing)
         return answers_in(folder, member)
 
     def parts(self, rows: Rows, verifier: Verifier) -> list[Part]:

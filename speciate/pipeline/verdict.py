@@ -59,7 +59,7 @@ class Evidence:
 
     def pairs(self, role: Role) -> Paired:
         """The same items of one role, answered by base and adapter."""
-        return paired(scored(self.base.rows, role), [scored(self.adapter.rows, role)])
+        return paired(scored(self.base.rows)[role], [scored(self.adapter.rows)[role]])
 
 
 def judge(setting: Setting, evidence: Evidence) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from speciate.recipe.loading import (
     load_suite,
 )
 from speciate.recipe.problems import unknown_names
-from speciate.recipe.resolved import as_yaml, differing_keys, json_schema, recipe_digest, resolve, write_resolved
+from speciate.recipe.resolved import as_yaml, differing_keys, json_schema, leaves, recipe_digest, resolve, write_resolved
 from speciate.recipe.species import Recipe
 from speciate.recipe.suite import Suite
 
@@ -31,6 +31,7 @@ __all__ = [
     "differing_keys",
     "find_data",
     "json_schema",
+    "leaves",
     "load_base_recipe",
     "load_either",
     "load_recipe",

@@ -42,7 +42,7 @@ def write_resolved(recipe: Recipe | BaseRecipe, path: Path) -> None:
 
 def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Where two resolved recipes differ, as `train.lora.r: 8 -> 16`; a list is compared as a whole."""
-    old, new = dict(_leaves(before)), dict(_leaves(after))
+    old, new = dict(leaves(before)), dict(leaves(after))
     return [
         f"{key}: {_shown(old, key)} -> {_shown(new, key)}"
         for key in [*old, *(key for key in new if key not in old)]
@@ -50,15 +50,16 @@ def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
     ]
 
 
-def _leaves(section: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
+def leaves(section: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    """The values of a resolved recipe by their dotted keys; a list is one value."""
+    found: list[tuple[str, Any]] = []
     for key, value in section.items():
-        leaves += _leaves(value, f"{path}{key}.") if isinstance(value, Mapping) else [(f"{path}{key}", value)]
-    return leaves
+        found += leaves(value, f"{path}{key}.") if isinstance(value, Mapping) else [(f"{path}{key}", value)]
+    return found
 
 
-def _shown(leaves: Mapping[str, Any], key: str) -> str:
-    return storage.canonical_json(leaves[key]).decode() if key in leaves else "(absent)"
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return storage.canonical_json(values[key]).decode() if key in values else "(absent)"
 
 
 def json_schema() -> dict[str, Any]:

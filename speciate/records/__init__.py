@@ -3,6 +3,7 @@
 from speciate.records.base import Document, Outcome, Record
 from speciate.records.comparison import Arm, Comparison, Contrast, CurvePoint, Flip, RecipeDifference
 from speciate.records.documents import AdapterCard, DataManifest, RunRecord
+from speciate.records.evaluation import EvalRecord, ModelScores, PassAtK, Score
 from speciate.records.figures import (
     Baseline,
     Contamination,
@@ -31,6 +32,7 @@ __all__ = [
     "Document",
     "Drift",
     "Estimate",
+    "EvalRecord",
     "EvalRow",
     "FamilyScore",
     "Flip",
@@ -38,12 +40,15 @@ __all__ = [
     "GateResult",
     "Intact",
     "ItemDrift",
+    "ModelScores",
     "Nats",
     "Outcome",
+    "PassAtK",
     "RecipeDifference",
     "Record",
     "Role",
     "RunRecord",
+    "Score",
     "Spread",
     "TextLoss",
     "Trouble",

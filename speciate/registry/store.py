@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from speciate.errors import InputError, NotFound, StorageError
+from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
 from speciate.records import AdapterCard
 from speciate.registry.readme import metadata, readme
 from speciate.storage import (
@@ -33,10 +34,8 @@ from speciate.storage import (
     write_text,
 )
 
-WEIGHTS, CONFIG, CARD, README = "adapter_model.safetensors", "adapter_config.json", "card.json", "README.md"
+CARD, README = "card.json", "README.md"
 ENTRY_FILES = frozenset({WEIGHTS, CONFIG, CARD, README})
-UNORDERED = ("target_modules", "exclude_modules")
-"""Sets to PEFT, which writes them in the order that Python's random hashing gives."""
 LOCK_WAIT_S = 300.0
 
 
@@ -71,15 +70,6 @@ def register(adapter: Path, card: Callable[[str, int], AdapterCard]) -> tuple[Pa
             write_json(aside / CARD, filled.document())
             write_text(aside / README, readme(filled))
     return entry, filled
-
-
-def adapter_digest(adapter: Path) -> str:
-    """The digest of an adapter's weights and canonical configuration, by which it is named.
-
-    Raises InputError where the folder is no adapter.
-    """
-    config = _config(adapter)
-    return _digest(_weights(adapter), config)
 
 
 def entries() -> tuple[list[AdapterCard], list[str]]:
@@ -155,12 +145,6 @@ def check(entry: Path) -> list[str]:
     except (StorageError, InputError) as error:
         problems.append(str(error))
     return problems
-
-
-def canonical_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A PEFT configuration with its sets in alphabetical order, so that equal adapters have equal bytes."""
-    lists = {name: config[name] for name in UNORDERED if isinstance(config.get(name), list)}
-    return config | {name: sorted(value) for name, value in lists.items()}
 
 
 def _config(adapter: Path) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from speaking import answer
 
 from speciate.errors import InputError, RecipeError, ResumeMismatch, TrainingDiverged
 from speciate.models.base import Compute, digest_folder, load_model, load_tokenizer, locate
-from speciate.models.sampler import answer
 from speciate.niches import skills
 from speciate.pipeline import base
 from speciate.progress import Phase, Quiet

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from speaking import answer
 
 from speciate.errors import LongestBatchFailed, NothingTrainable, TrainingDiverged
 from speciate.evals.intact import check_adapter, check_base, probe
@@ -21,7 +22,6 @@ from speciate.models.base import (
     locate,
     memory_digest,
 )
-from speciate.models.sampler import answer
 from speciate.niches import skills
 from speciate.niches.base import Item
 from speciate.storage import digest_file, read_json

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import pytest
+from speaking import answer, losses
 
 from speciate.errors import BaseNotFound, InputError, NothingTrainable, PreflightError
 from speciate.models.adapter import LoraShape, attach, trainable, weights_digest
@@ -21,7 +22,6 @@ from speciate.models.base import (
     locate,
     memory_digest,
 )
-from speciate.models.sampler import answer, losses
 
 if TYPE_CHECKING:
     import torch

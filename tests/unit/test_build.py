@@ -10,6 +10,7 @@ from speciate.data.build import Wanted, build, shares
 from speciate.errors import InputError, VerifierError
 from speciate.niches import skills
 from speciate.niches.base import Item, Verdict
+from speciate.niches.splits import split_of
 
 
 def stream(family: str, seed: str) -> Iterator[Item]:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from speaking import Answer, answer, losses
 
 from speciate.models.base import Compute, load_model, load_tokenizer, locate
-from speciate.models.sampler import Answer, answer, losses, prompt_ids, stop_tokens
+from speciate.models.sampler import prompt_ids, stop_tokens, stop_words, written
 from speciate.niches import skills
 
 FLOAT32 = Compute("cpu", "float32", "float32")
@@ -85,14 +86,6 @@ def test_the_limit_is_a_limit(model_and_tokenizer: tuple[Any, Any]) -> None:
         assert found == by_hand(model, tokenizer, PROMPTS[:4], most)
 
 
-def test_progress_counts_every_prompt_once(model_and_tokenizer: tuple[Any, Any]) -> None:
-    model, tokenizer = model_and_tokenizer
-    told: list[int] = []
-    answer(model, tokenizer, PROMPTS, max_new_tokens=1, batch_size=5, on_answers=told.append)
-    assert told == [5, 5, 2]
-    assert answer(model, tokenizer, [], max_new_tokens=1, batch_size=5) == []
-
-
 def test_losses_are_those_computed_by_hand(model_and_tokenizer: tuple[Any, Any]) -> None:
     import torch
 
@@ -111,3 +104,14 @@ def test_losses_are_those_computed_by_hand(model_and_tokenizer: tuple[Any, Any])
 def test_stop_tokens_without_a_model_are_the_tokenizers(random_llama: Path) -> None:
     tokenizer = load_tokenizer(locate("a-base", random_llama))
     assert stop_tokens(None, tokenizer) == [1]
+
+
+def test_stop_words_end_an_answer_and_are_no_part_of_it(random_llama: Path) -> None:
+    tokenizer = load_tokenizer(locate("a-base", random_llama))
+    ids = list(tokenizer("Sort: 3 1", add_special_tokens=False)["input_ids"])
+    stopped = stop_words(tokenizer, (" 3", "never"))
+    assert stopped is not None
+    assert stopped(ids)
+    assert not stopped(ids[:1])
+    assert written(tokenizer, ids, [], (" 1", " 3")) == "Sort:"
+    assert stop_words(tokenizer, ()) is None

@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from speciate.evals.general import load_suite, suite_items, suite_texts
 
 from speciate.errors import InputError, StorageError
-from speciate.evals.general import load_suite, suite_items, suite_texts
 from speciate.niches import skills
 
 ROOT = Path(__file__).parents[2]

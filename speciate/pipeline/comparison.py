@@ -1,0 +1,236 @@
+"""`speciate compare`: runs and evaluations side by side, on the items that all of them answered.
+
+Subjects that differ in their seed alone are one arm. What was measured on different items is refused, or narrowed to
+the common ones where that is asked for. All figures come from the rows; no record's figures are trusted.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from speciate.errors import Incomparable, InputError
+from speciate.evals import figures, stats
+from speciate.evals.figures import METRIC, Paired, paired
+from speciate.evals.multiplicity import holm
+from speciate.pipeline.flips import flips_of
+from speciate.pipeline.scores import spreads_of
+from speciate.pipeline.subjects import Subject, subjects
+from speciate.pipeline.words import words
+from speciate.recipe import leaves
+from speciate.records import (
+    ROLES,
+    Arm,
+    Comparison,
+    Contrast,
+    Estimate,
+    Outcome,
+    RecipeDifference,
+    Role,
+    RunRecord,
+)
+from speciate.storage import canonical_json, digest_json
+
+WORST: tuple[Outcome, ...] = ("failed", "undecided", "passed")
+Common = dict[Role, set[str]]
+
+
+def compare(references: Sequence[str], *, common: bool = False, each: bool = False) -> Comparison:
+    """The comparison of runs and evaluations; `common` narrows it to the items that all answered, `each` keeps seeds
+    apart.
+
+    Raises NotFound, StorageError, and Incomparable where they answered different items.
+    """
+    found = subjects(references)
+    seen: dict[str, str] = {}
+    for subject in found:
+        if subject.name in seen:
+            raise InputError(f"{subject.name!r} is named twice")
+        seen[subject.name] = subject.label
+    items, left_out = shared_items(found, common)
+    grouped: dict[str, list[Subject]] = {}
+    for subject in found:
+        grouped.setdefault(subject.name if each else subject.way, []).append(subject)
+    groups = list(grouped.values())
+    labels = labelled(groups)
+    pairs = [pairs_of(group, items) for group in groups]
+    arms = front([arm_of(label, group, its) for label, group, its in zip(labels, groups, pairs, strict=True)])
+    compared = contrasts(labels, pairs)
+    flips, total = flips_of(labels, groups, items)
+    doubts = [doubt for label, group in zip(labels, groups, strict=True) for doubt in doubts_of(label, group)]
+    return Comparison(
+        arms=arms,
+        contrasts=compared,
+        verdict=words(arms, compared, doubts),
+        items={role: len(its) for role, its in items.items() if its},
+        left_out=left_out,
+        flips=flips,
+        flips_total=total,
+        recipe=recipe_differences(groups),
+    )
+
+
+def shared_items(found: Sequence[Subject], common: bool) -> tuple[Common, dict[str, int]]:
+    """The items of each role that all answered, and how many were left out for it.
+
+    Raises Incomparable, naming the digests of what differs, unless the common ones are asked for.
+    """
+    items: Common = {}
+    left_out: dict[str, int] = {}
+    problems: list[str] = []
+    for role in ROLES:
+        answered = [set(subject.base_scores[role].scores) & set(subject.scores[role].scores) for subject in found]
+        shared = set.intersection(*answered)
+        if more := len(set.union(*answered) - shared):
+            left_out[role] = more
+            problems += [
+                f"  {subject.name}: {len(its):,} {role} items with digest {digest_json(sorted(its))}"
+                + (f", suite {subject.provenance['suite']}" if subject.provenance.get("suite") else "")
+                for subject, its in zip(found, answered, strict=True)
+            ]
+        items[role] = shared
+    if problems and not common:
+        raise Incomparable(
+            "these were measured on different items, so their scores cannot be compared:\n"
+            + "\n".join(problems)
+            + "\nMeasure them on one suite (`speciate eval A B --suite SUITE`), or add --common for the items that all "
+            "answered."
+        )
+    if not any(items.values()):
+        raise Incomparable("there is no item that all of them answered:\n" + "\n".join(problems))
+    return items, left_out
+
+
+def labelled(groups: Sequence[Sequence[Subject]]) -> list[str]:
+    """A short name for each arm; where several are of one species, what tells them apart comes after it."""
+    plain = [group[0].label for group in groups]
+    named = [
+        label if plain.count(label) == 1 else f"{label} ({group[0].name})"
+        for label, group in zip(plain, groups, strict=True)
+    ]
+    return named if len(set(named)) == len(named) else [f"{label} #{place}" for place, label in enumerate(named, 1)]
+
+
+def pairs_of(group: Sequence[Subject], items: Common) -> dict[Role, Paired]:
+    """The common items of each role, answered by base and adapters."""
+    return {
+        role: paired(group[0].base_scores[role], [subject.scores[role] for subject in group], items[role])
+        for role in ROLES
+    }
+
+
+def arm_of(label: str, group: Sequence[Subject], pairs: Mapping[Role, Paired]) -> Arm:
+    """One arm in figures."""
+    first = group[0]
+    record = first.record
+    nats = figures.nats_of(first.base_texts, [subject.texts for subject in group]) if first.adapter else None
+    measured = {role: bool(its) and bool(first.adapter) for role, its in pairs.items()}
+    spreads = spreads_of(pairs) if first.adapter else None
+    verdicts: list[Outcome] = [subject.verdict for subject in group if subject.verdict]
+    held_out = set(pairs["transfer"].families)
+    return Arm(
+        label=label,
+        species=first.species,
+        runs=[subject.name for subject in group],
+        seeds=[subject.seed for subject in group],
+        base=dict(first.base),
+        adapters=[subject.adapter for subject in group if subject.adapter],
+        verdict=next((worst for worst in WORST if worst in verdicts), None),
+        gates=first.gates,
+        gain=figures.estimate(pairs["niche"], METRIC["niche"]) if measured["niche"] else None,
+        transfer=figures.estimate(pairs["transfer"], METRIC["transfer"]) if measured["transfer"] else None,
+        forgetting=figures.lost(pairs["general"], METRIC["general"], nats) if measured["general"] else None,
+        families=[
+            *figures.families(pairs["niche"], first.chance),
+            *figures.families(pairs["transfer"], first.chance, held_out),
+        ],
+        general=figures.families(pairs["general"], first.chance),
+        drift=figures.drift_of([subject.drift for subject in group]),
+        spread=spreads[:2] if spreads else None,
+        hammer=record.hammer if isinstance(record, RunRecord) else None,
+        intact=record.intact if isinstance(record, RunRecord) else None,
+        troubles=[trouble for subject in group for trouble in figures.troubles(label, subject.rows)]
+        + (figures.troubles("base", first.base_rows) if first.adapter else []),
+        contamination=record.contamination if record else None,
+        curve=first.curve,
+        cost=means([subject.cost for subject in group]),
+        provenance=dict(first.provenance),
+    )
+
+
+def means(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each quantity that all have."""
+    names = [name for name in costs[0] if all(name in cost for cost in costs)]
+    return {name: sum(cost[name] for cost in costs) / len(costs) for name in names}
+
+
+def front(arms: list[Arm]) -> list[Arm]:
+    """The arms, with those marked that no other beats in gain and in forgetting."""
+    places = [(arm.gain.delta, -arm.forgetting.delta) if arm.gain and arm.forgetting else None for arm in arms]
+    marked: list[Arm] = []
+    for arm, place in zip(arms, places, strict=True):
+        beaten = place is None or any(
+            other is not None and other != place and other[0] >= place[0] and other[1] >= place[1] for other in places
+        )
+        marked.append(arm.model_copy(update={"on_front": not beaten}))
+    return marked
+
+
+def contrasts(labels: Sequence[str], pairs: Sequence[Mapping[Role, Paired]]) -> list[Contrast]:
+    """The first arm against each other one, in each role, their p-values adjusted together."""
+    found: list[Contrast] = []
+    for label, its in zip(labels[1:], pairs[1:], strict=True):
+        for role in ROLES:
+            before, after = pairs[0][role], its[role]
+            if not before:
+                continue
+            estimate = between(before, after, METRIC[role])
+            found.append(Contrast(first=labels[0], second=label, role=role, estimate=estimate, p_holm=None))
+    tested = [place for place, one in enumerate(found) if one.estimate.p_mcnemar is not None]
+    adjusted = holm([p for place in tested if (p := found[place].estimate.p_mcnemar) is not None])
+    for place, p in zip(tested, adjusted, strict=True):
+        found[place] = found[place].model_copy(update={"p_holm": p})
+    return found
+
+
+def between(first: Paired, second: Paired, metric: str) -> Estimate:
+    """The second arm minus the first, on the items of both.
+
+    Arms of several seeds are paired seed by seed, as many as both have; against an arm of one seed stands the mean over
+    the other's, and then the luck of the seed is not in the interval.
+    """
+    places = {item: place for place, item in enumerate(second.items)}
+    befores, afters = first.adapters, [[scores[places[item]] for item in first.items] for scores in second.adapters]
+    seeds = min(len(befores), len(afters))
+    if seeds == 1:
+        befores, afters = [mean_of(befores)], [mean_of(afters)]
+    return stats.estimate_between(befores[:seeds], afters[:seeds], first.families, metric, clusters=first.clusters)
+
+
+def mean_of(scores: Sequence[Sequence[float]]) -> list[float]:
+    """The mean score of each item over the seeds."""
+    return [sum(its) / len(its) for its in zip(*scores, strict=True)]
+
+
+def doubts_of(label: str, group: Sequence[Subject]) -> list[str]:
+    """What casts doubt on an arm: rows without a proper answer."""
+    return [
+        doubt
+        for subject in group
+        for doubt in [
+            *figures.doubts(figures.troubles(label, subject.rows)),
+            *(figures.doubts(figures.troubles(f"the base of {label}", subject.base_rows)) if subject.adapter else []),
+        ]
+    ]
+
+
+def recipe_differences(groups: Sequence[Sequence[Subject]]) -> list[RecipeDifference]:
+    """The keys on which the arms' recipes differ."""
+    recipes: list[dict[str, Any]] = [dict(leaves(group[0].recipe)) if group[0].recipe else {} for group in groups]
+    if sum(map(bool, recipes)) < 2:
+        return []
+    keys = dict.fromkeys(key for recipe in recipes for key in recipe)
+    found: list[RecipeDifference] = []
+    for key in keys:
+        values = [canonical_json(recipe[key]).decode() if key in recipe else "" for recipe in recipes]
+        if len(set(values)) > 1 and not (key == "seed" and any(len(group) > 1 for group in groups)):
+            found.append(RecipeDifference(key=key, values=values))
+    return found

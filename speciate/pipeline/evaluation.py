@@ -1,0 +1,258 @@
+"""`speciate eval`: a base and its adapters on one suite, to a folder of rows and a record.
+
+    start.json   what is evaluated on what
+    evals/       rows, losses and divergence of each model
+    eval.json    the record, written last
+
+The base is loaded once, and all models answer in the same passes. What was answered before is recalled.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from speciate import __version__, runs, storage
+from speciate.errors import AdapterInert, InputError, NotFound, ResumeMismatch
+from speciate.evals.intact import logits, probe
+from speciate.evals.runner import Settings
+from speciate.evals.sources import Part, Questions, questions
+from speciate.models.adapter import load_adapters
+from speciate.models.base import BaseSource, Compute, context_length, find_compute, load_model, load_tokenizer
+from speciate.models.population import BASE, Population
+from speciate.niches.contamination import check, overlap, record_of
+from speciate.pipeline.folder import START, owned
+from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
+from speciate.pipeline.measuring import Measured, adapter_identity, base_identity, measure, memory_of
+from speciate.pipeline.names import SUITES
+from speciate.pipeline.references import Meant, base_of, meant, unchecked
+from speciate.pipeline.scores import record
+from speciate.pipeline.setting import fitting
+from speciate.progress import Progress
+from speciate.recipe import LoadedSuite, find_data, load_suite
+from speciate.recipe.problems import suggestion
+from speciate.records import Contamination, EvalRecord
+
+PROBES = 16
+"""Prompts on which an adapter must say something else than its base."""
+PLAIN = ("Hello.", "What is 2 + 2?", "The capital of France is", "theorem t : True := by", "Once upon a time")
+"""Prompts for suites whose items only the harness knows."""
+EVALS = "evals"
+DEFAULT_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person asked for."""
+
+    references: Sequence[str]
+    suite: str
+    base: str | None = None
+    limit: int | None = None
+    batch_size: int = DEFAULT_BATCH
+    dtype: str = "auto"
+    quantization: str = "none"
+    out: Path | None = None
+    resume: bool = False
+    train_rows: Path | None = None
+
+
+def folder_of_evals() -> Path:
+    """Where evaluations lie unless --out says otherwise."""
+    return storage.home() / EVALS
+
+
+def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
+    """Measure, in a new folder or, to go on, in the one that was stopped. Raises InputError of some kind before
+    anything is loaded where the models, the suite or the two together are wrong.
+    """
+    quiet_libraries()
+    suite = find_suite(wanted.suite)
+    adapters, bases = meant(wanted.references)
+    source = base_of(adapters, bases, wanted.base)
+    compute = find_compute(wanted.dtype)
+    asked = questions(suite, limit=wanted.limit, fits=fitting(source))
+    labels = labelled(adapters)
+    asked, contamination = decontaminated(asked, labels, wanted.train_rows)
+    start = {
+        "speciate": __version__,
+        "schema": "eval-start/1",
+        "suite": {"name": asked.suite.suite, "version": asked.suite.version, "digest": asked.digest},
+        "base": {"name": source.name, "revision": source.revision, "digest": source.digest},
+        "adapters": {label: adapter.source.digest for label, adapter in labels.items()},
+        "precision": [compute.device, compute.weights, wanted.quantization],
+    }
+    folder = folder_for(wanted, start)
+    with owned(folder), disk_must_hold(folder):
+        if (folder / runs.EVAL).exists():
+            return runs.read_eval(folder / runs.EVAL)
+        storage.write_json(folder / START, start | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
+        began = time.monotonic()
+        measured = measured_in(folder, wanted, source, compute, asked, labels, progress)
+        found = record(folder, asked, source, compute, labels, contamination)
+        seconds = time.monotonic() - began
+        done = found.model_copy(
+            update={
+                "answers": measured.answers,
+                "recalled": measured.recalled,
+                "seconds": round(seconds, 2),
+                "tokens_per_second": round(measured.tokens / measured.seconds, 1) if measured.seconds else 0.0,
+                "versions": versions(),
+                "notes": [*found.notes, *unchecked(labels.values(), source)],
+            }
+        )
+        storage.write_json(folder / runs.EVAL, done.document())
+    return done
+
+
+def find_suite(name: str) -> LoadedSuite:
+    """The suite of this name beside or above the working directory, or in a file. Raises NotFound."""
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise NotFound(f"there is no suite {name!r}")
+        return load_suite(name)
+    path = find_data(f"{SUITES}/{name}.yaml", Path.cwd() / "-")
+    if path is None:
+        folder = find_data(SUITES, Path.cwd() / "-")
+        known = sorted(path.stem for path in folder.glob("*.yaml")) if folder else []
+        there = suggestion(name, known) or (f"; there are: {', '.join(known)}" if known else "")
+        raise NotFound(f"there is no suite {name!r} (looked for {SUITES}/{name}.yaml here and above){there}")
+    return load_suite(path)
+
+
+def labelled(adapters: Sequence[Meant]) -> dict[str, Meant]:
+    """The adapters by labels that are all different. Raises InputError where one is named twice."""
+    found: dict[str, Meant] = {}
+    for adapter in adapters:
+        twin = next((label for label, one in found.items() if one.source.digest == adapter.source.digest), None)
+        if twin is not None:
+            raise InputError(f"{found[twin].reference!r} and {adapter.reference!r} are the same adapter")
+        label, number = adapter.label, 2
+        while label in found or label == BASE:
+            label, number = f"{adapter.label}-{number}", number + 1
+        found[label] = adapter
+    return found
+
+
+def decontaminated(
+    asked: Questions, adapters: Mapping[str, Meant], more: Path | None
+) -> tuple[Questions, dict[str, Contamination]]:
+    """The questions without items that an adapter's training rows give away, and what each adapter's rows give away.
+
+    Raises Contaminated where that is more than the suite allows.
+    """
+    items = [item for part in asked.parts for item in part.items]
+    found: dict[str, Contamination] = {}
+    away: set[str] = set()
+    for label, adapter in adapters.items():
+        if (rows := training_rows(adapter, more)) is not None:
+            shared = overlap(items, rows)
+            found[label] = record_of(shared, len(items), asked.suite.max_contamination)
+            check(found[label])
+            away |= shared.exact | shared.shared
+    return (asked.without(away) if away else asked), found
+
+
+def training_rows(adapter: Meant, more: Path | None) -> list[tuple[str, str]] | None:
+    """Questions and answers that the adapter was trained on, where they are at hand."""
+    paths = [more] if more else []
+    if adapter.run:
+        data = (
+            adapter.source.folder.parent / "data"
+            if adapter.source.folder.name == "adapter"
+            else runs.folder() / adapter.run / "data"
+        )
+        paths += [path for name in ("train", "replay") if (path := data / f"{name}.jsonl").is_file()]
+    if not paths:
+        return None
+    return [row_texts(row) for path in paths for row in storage.read_jsonl(path)]
+
+
+def row_texts(row: dict[str, Any]) -> tuple[str, str]:
+    """Question and answer of a training row, in the forms that trainers take."""
+    if "messages" in row:
+        return "\n".join(str(message.get("content", "")) for message in row["messages"]), ""
+    question = row.get("prompt") or row.get("instruction") or row.get("question") or row.get("text") or ""
+    answer = row.get("reference") or row.get("completion") or row.get("output") or row.get("answer") or ""
+    return str(question), str(answer)
+
+
+def folder_for(wanted: Wanted, start: Mapping[str, Any]) -> Path:
+    """A new folder, or with `resume` the newest that began with the same and has not ended."""
+    if wanted.resume:
+        places = [wanted.out] if wanted.out else sorted(folder_of_evals().glob("*"), reverse=True)
+        for place in places:
+            if not (place / START).is_file():
+                continue
+            before: dict[str, Any] = storage.read_json(place / START)
+            differing = [key for key in start if key != "speciate" and before.get(key) != start[key]]
+            if not differing:
+                return place.absolute()
+            if wanted.out:
+                listed = "\n".join(f"  {key}: {before.get(key)} -> {start[key]}" for key in differing)
+                raise ResumeMismatch(f"the evaluation in {str(place)!r} began with something else:\n{listed}")
+        if wanted.out is None or not wanted.out.exists():
+            raise NotFound("--resume: no evaluation of these models on this suite was stopped; leave --resume out")
+    if wanted.out is not None:
+        if wanted.out.exists() and (not wanted.out.is_dir() or any(wanted.out.iterdir())):
+            raise InputError(f"--out {str(wanted.out)!r} is not an empty folder; name one that is empty or missing")
+        return storage.writable_folder(wanted.out).absolute()
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    parent = storage.writable_folder(folder_of_evals())
+    for count in range(1, 1000):
+        folder = parent / (f"{start['suite']['name']}-{stamp}" + (f"-{count}" if count > 1 else ""))
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise InputError(f"{str(parent)!r} holds a thousand evaluations of this second; use --out")
+
+
+def measured_in(
+    folder: Path,
+    wanted: Wanted,
+    source: BaseSource,
+    compute: Compute,
+    asked: Questions,
+    adapters: Mapping[str, Meant],
+    progress: Progress,
+) -> Measured:
+    """Load the base once with all adapters on it, and measure."""
+    with progress.phase("loading the base"):
+        tokenizer = load_tokenizer(source)
+        model = load_model(source, compute, wanted.quantization)
+        names = {label: f"a{number}" for number, label in enumerate(adapters)}
+        sources = {names[label]: adapter.source for label, adapter in adapters.items()}
+        population = Population(load_adapters(model, sources) if sources else model, tokenizer, names)
+    check_speaking(population, asked.parts, adapters)
+    identity = base_identity(source, compute, wanted.quantization)
+    identities = {BASE: identity} | {
+        label: adapter_identity(identity, adapter.source.digest) for label, adapter in adapters.items()
+    }
+    settings = Settings(wanted.batch_size, context_length(source))
+    with memory_of(identities) as memory:
+        doing = f"evaluating {len(population.members)} models" if adapters else "evaluating the base"
+        members = list(population.members)
+        return measure(population, members, asked, memory, settings, folder / EVALS, progress, doing)
+
+
+def check_speaking(population: Population, parts: Sequence[Part], adapters: Mapping[str, Meant]) -> None:
+    """Raises AdapterInert for an adapter that says what the base says: no score would be its own."""
+    import torch
+
+    if not adapters:
+        return
+    prompts = [item.prompt for part in parts for item in part.items[:PROBES]][:PROBES] or list(PLAIN)
+    batch = probe(population.tokenizer, prompts, population.model.device)
+    with population.speaking([BASE] * len(batch)):
+        off = logits(population.model, batch)
+    for label, adapter in adapters.items():
+        with population.speaking([label] * len(batch)):
+            if torch.equal(off, logits(population.model, batch)):
+                raise AdapterInert(
+                    f"{adapter.reference!r} loads but changes nothing: on {len(batch)} prompts its base gives the same "
+                    "logits, bit for bit, so any score would be the base's"
+                )

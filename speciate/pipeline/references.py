@@ -1,0 +1,127 @@
+"""What a person means by the name of a model: an adapter of the registry, of a run or in a folder, or a base.
+
+An adapter's base is known by its bytes where its card or its run says so, else by its name alone.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speciate import runs
+from speciate.errors import AdapterMismatch, InputError, NotFound
+from speciate.models.adapter import CONFIG, AdapterSource, locate_adapter
+from speciate.models.base import BaseSource, locate
+from speciate.pipeline.folder import START
+from speciate.recipe import find_data
+from speciate.registry import store
+from speciate.storage import read_json
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """One adapter that was asked for."""
+
+    reference: str
+    source: AdapterSource
+    base: dict[str, Any]
+    """`name`, `revision` and `digest` of its base, as far as they are known."""
+    species: str = ""
+    version: int | None = None
+    run: str = ""
+    seed: int | None = None
+
+    @property
+    def label(self) -> str:
+        """A short name that can be that of a file."""
+        name = f"{self.species}@{self.version}" if self.species and self.version else self.species or self.reference
+        return re.sub(r"[^\w@.-]+", "-", Path(name).name or "adapter").strip(".-") or "adapter"
+
+
+def meant(references: Iterable[str]) -> tuple[list[Meant], list[str]]:
+    """The adapters that are meant, and the references that can only be bases.
+
+    Raises NotFound for one that is neither.
+    """
+    adapters: list[Meant] = []
+    bases: list[str] = []
+    for reference in references:
+        folder = Path(reference).expanduser()
+        if (folder / CONFIG).is_file():
+            adapters.append(_in_folder(reference, folder))
+        elif (folder / "adapter" / CONFIG).is_file() and (folder / START).is_file():
+            adapters.append(_of_run(reference, folder))
+        elif (folder / "config.json").is_file():
+            bases.append(reference)
+        elif (run := runs.folder() / reference / "adapter").is_dir():
+            adapters.append(_of_run(reference, run.parent))
+        else:
+            try:
+                path, card = store.find(reference)
+            except NotFound:
+                if "/" not in reference.strip("/") and find_data(reference, Path.cwd() / "-") is None:
+                    raise
+                bases.append(reference)
+            else:
+                adapters.append(_in_folder(reference, path))
+                del card
+    return adapters, bases
+
+
+def base_of(adapters: Iterable[Meant], bases: Iterable[str], given: str | None) -> BaseSource:
+    """The one base on which all are measured: `given`, else the one that is named.
+
+    Raises InputError where several are meant, AdapterMismatch where an adapter was trained on other bytes.
+    """
+    named = {*([given] if given else []), *bases} or {str(adapter.base.get("name") or "") for adapter in adapters}
+    if len(named) > 1:
+        listed = ", ".join(map(repr, sorted(named)))
+        raise InputError(f"an evaluation is of one base and its adapters, and these are several: {listed}")
+    [name] = named
+    if not name:
+        raise InputError("the adapter does not say which base it was trained on: name it with --base")
+    revision = next((adapter.base.get("revision") for adapter in adapters if adapter.base.get("name") == name), None)
+    source = locate(name, find_data(name, Path.cwd() / "-"), revision)
+    for adapter in adapters:
+        digest = adapter.base.get("digest")
+        if digest and digest != source.digest:
+            raise AdapterMismatch(
+                f"{adapter.reference!r} was trained on another base: on {adapter.base.get('name')!r} with digest "
+                f"{digest}, and {source.name!r} has {source.digest}. Name its own base with --base."
+            )
+    return source
+
+
+def unchecked(adapters: Iterable[Meant], base: BaseSource) -> list[str]:
+    """What to say of adapters whose base is not known by its bytes."""
+    said: list[str] = []
+    for adapter in adapters:
+        if not adapter.base.get("digest"):
+            name = adapter.base.get("name")
+            own = f"its configuration names {name!r}" if name else "its configuration names none"
+            said.append(
+                f"{adapter.reference!r} has no card, so nothing proves that it was trained on {base.name!r} ({own})"
+            )
+    return said
+
+
+def _in_folder(reference: str, folder: Path) -> Meant:
+    source = locate_adapter(folder)
+    if (folder / store.CARD).is_file():
+        _, card = store.find(str(folder))
+        if card.digest != source.digest:
+            raise AdapterMismatch(
+                f"{str(folder)!r} is damaged: its card is of the adapter {card.digest}, its files are {source.digest}"
+            )
+        return Meant(reference, source, card.base, card.species, card.version, card.run, card.seed)
+    if (folder.absolute().parent / START).is_file() and folder.name == "adapter":
+        return _of_run(reference, folder.absolute().parent)
+    return Meant(reference, source, {"name": source.base})
+
+
+def _of_run(reference: str, folder: Path) -> Meant:
+    start: dict[str, Any] = read_json(folder / START)
+    recipe: dict[str, Any] = start["recipe"]
+    source = locate_adapter(folder / "adapter")
+    return Meant(reference, source, start["base"], recipe["species"], None, folder.name, recipe["seed"])

@@ -1,0 +1,64 @@
+"""A comparison in words: what each arm gained and lost, how arms differ, and what casts doubt on it."""
+
+from collections.abc import Sequence
+
+from speciate.records import Arm, Contrast, GateResult
+
+
+def words(arms: Sequence[Arm], contrasts: Sequence[Contrast], doubts: Sequence[str]) -> list[str]:
+    """Sentences, the most important first."""
+    said = [of_arm(arm) for arm in arms]
+    said += [of_contrast(one) for one in contrasts]
+    if len({arm.base.get("digest") for arm in arms}) > 1:
+        said.append("The arms stand on different bases: their gains are over bases that differ.")
+    return [*said, *doubts]
+
+
+def of_arm(arm: Arm) -> str:
+    """What one arm gained and lost."""
+    gates = {gate.gate: gate for gate in arm.gates}
+    over = f", mean of {len(arm.seeds)} seeds" if len(arm.seeds) > 1 else ""
+    parts: list[str] = []
+    if arm.gain:
+        low, high = (100 * end for end in arm.gain.ci95)
+        verb = "gained" if arm.gain.delta >= 0 else "lost"
+        parts.append(
+            f"{verb} {abs(100 * arm.gain.delta):.1f} points on its niche (95% interval {low:+.1f} to {high:+.1f}; "
+            f"{arm.gain.base:.1%} to {arm.gain.adapter:.1%} of {arm.gain.n:,} items{over})"
+        )
+    if arm.forgetting:
+        low, high = (100 * end for end in arm.forgetting.ci95)
+        most = 100 * arm.forgetting.ci95_upper
+        verb = "lost" if arm.forgetting.delta >= 0 else "won"
+        nothing = "no loss is shown, and " if arm.forgetting.ci95[0] <= 0 <= arm.forgetting.ci95[1] else ""
+        parts.append(
+            f"{verb} {abs(100 * arm.forgetting.delta):.1f} points in general (95% interval of the loss {low:.1f} to "
+            f"{high:.1f}; {nothing}with 95% confidence it is below {most:.1f}, on {arm.forgetting.n:,} items{over})"
+        )
+    if not parts:
+        return f"{arm.label} was measured by itself: there is no base to compare it with."
+    verdict = f"Verdict: {arm.verdict}{_why(gates)}." if arm.verdict else "No bound was asked for: there is no verdict."
+    return f"{arm.label} {' and '.join(parts)}. {verdict}"
+
+
+def _why(gates: dict[str, GateResult]) -> str:
+    names = {"min_gain": "gain", "max_forgetting": "forgetting"}
+    said = [
+        f"{names.get(gate.gate, gate.gate)} {gate.outcome}, asked {'at least' if gate.gate == 'min_gain' else 'below'} "
+        f"{100 * gate.bound:.4g}" + (f", about {gate.n_to_decide:,} items would decide" if gate.n_to_decide else "")
+        for gate in gates.values()
+    ]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def of_contrast(one: Contrast) -> str:
+    """How two arms differ."""
+    low, high = (100 * end for end in one.estimate.ci95)
+    where = {"niche": "on the niche", "transfer": "on families never trained on", "general": "in general"}[one.role]
+    interval = f"95% interval {low:+.1f} to {high:+.1f}, {one.estimate.n:,} items"
+    p = f", McNemar p {one.p_holm:.2g} adjusted by Holm" if one.p_holm is not None else ""
+    if low <= 0 <= high:
+        return f"No difference between {one.second} and {one.first} is shown {where} ({interval}{p})."
+    better = "better" if one.estimate.delta > 0 else "worse"
+    points = abs(100 * one.estimate.delta)
+    return f"{one.second} is {points:.1f} points {better} than {one.first} {where} ({interval}{p})."
