@@ -85,6 +85,31 @@ def paired_bootstrap(
     return (low, high) if sign > 0 else (-high, -low)
 
 
+def score_bootstrap(
+    scores: Scores,
+    families: Sequence[str],
+    *,
+    level: float = 0.95,
+    clusters: Sequence[str] | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Interval:
+    """Two-sided interval of one model's mean score, drawn and repaired as `paired_bootstrap` is.
+
+    Where few units are off the commonest score it is widened to Wilson's interval instead of Tango's, since no score is
+    below 0. Of right and wrong items that are independent `wilson` says the same and needs no draws. One unit says
+    nothing: (0, 1).
+    """
+    _, codes, totals, sizes = _grouped([0.0] * len(scores), scores, families, clusters)
+    if len(totals) == 1:
+        return 0.0, 1.0
+    strata = strata_of(codes, totals, sizes)
+    low, high = bounded(
+        redraw(strata, seed, draws), strata, level, lambda right, _, n, level: wilson(min(right, n), n, level)
+    )
+    return max(0.0, low), high
+
+
 def units_of(
     base: Scores, adapter: Scores, families: Sequence[str], clusters: Sequence[str] | None = None
 ) -> list[Unit]:
@@ -178,7 +203,7 @@ def tango(gained: float, lost: float, n: float, level: float = 0.95) -> Interval
     return _edge(excluded, observed, -1.0), _edge(excluded, observed, 1.0)
 
 
-def wilson(right: int, n: int, level: float = 0.95) -> Interval:
+def wilson(right: float, n: float, level: float = 0.95) -> Interval:
     """Score interval of a share (Wilson 1927, JASA 22, 209-212). One item says nothing: (0, 1).
 
     Raises ValueError on n = 0.
@@ -208,8 +233,13 @@ def orientation(codes: NDArray[np.intp], totals: Array, sizes: Array) -> int:
     return 0
 
 
-def bounded(redrawn: Redrawn, strata: Sequence[Stratum], level: float) -> Interval:
-    """Ends of the mean difference of scores: widened where changes are rare, around the estimate, within [-1, 1]."""
+def bounded(
+    redrawn: Redrawn,
+    strata: Sequence[Stratum],
+    level: float,
+    score: Callable[[float, float, float, float], Interval] = tango,
+) -> Interval:
+    """Ends of a mean within [-1, 1], around the estimate, and widened to a score interval where changes are rare."""
     low, high = redrawn.ends(level)
     delta = redrawn.estimate
     rare = sum(len(totals) - int(np.unique(totals / sizes, return_counts=True)[1].max()) for totals, sizes in strata)
@@ -219,7 +249,7 @@ def bounded(redrawn: Redrawn, strata: Sequence[Stratum], level: float) -> Interv
         effective = items**2 / float(size @ size)
         gained = effective * math.fsum(total[total > 0]) / items
         lost = -effective * math.fsum(total[total < 0]) / items
-        score_low, score_high = tango(gained, lost, effective, level)
+        score_low, score_high = score(gained, lost, effective, level)
         unseen = 1 - ((1 - level) / 2) ** (1 / effective)
         quarter = 1 / (4 * effective)
         low = min(low, score_low - quarter, delta - unseen)
