@@ -25,7 +25,6 @@ Handler = Callable[[dict[str, Any]], Any]
 BUSY_MACHINE = 3
 """On the clock a request may take this many times the processor time that it is given, since a machine may be busy."""
 _LONGEST_REPLY = 1 << 26
-_KILLED = {signal.SIGKILL, signal.SIGXCPU}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,7 @@ def _reply(child: Child, is_late: bool, dying: list[int]) -> dict[str, Any]:
         dying.append(child.pid)
     else:
         status, worked = _ended(child.pid)
-    if is_late or (status in _KILLED and worked > limit - 0.1):
+    if is_late or lock.ran_out_of_time(status, worked, limit):
         return {**reply, "failed": "timeout", "detail": f"no answer in {limit:g} s"}
     try:
         said: Any = json.loads(line)

@@ -83,15 +83,21 @@ def tied_to_parent(parent: int) -> None:
 
 def limited(address_space: int, cpu_s: int, file_bytes: int) -> None:
     """Bound what this process can take: bytes of address space, seconds of a processor, bytes of a file."""
-    for kind, value in (
-        (resource.RLIMIT_AS, address_space),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, file_bytes),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_CORE, 0),
+    for kind, soft, hard in (
+        (resource.RLIMIT_AS, address_space, address_space),
+        # The first limit sends a signal that says what it is about, the second one does not ask.
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
+        (resource.RLIMIT_FSIZE, file_bytes, file_bytes),
+        (resource.RLIMIT_NOFILE, 64, 64),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(kind, (value, value))
+            resource.setrlimit(kind, (soft, hard))
+
+
+def ran_out_of_time(killed_by: int, worked_s: float, limit_s: float) -> bool:
+    """Whether a process that a signal ended was ended by its limit of processor time; the system counts in ticks."""
+    return killed_by == signal.SIGXCPU or (killed_by == signal.SIGKILL and worked_s > limit_s / 2)
 
 
 def locked_down() -> bool:

@@ -15,7 +15,6 @@ import json
 import math
 import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -159,7 +158,7 @@ class Trial:
         if os.WIFEXITED(status):
             self._breaks("crash", f"the program ended its process with status {os.WEXITSTATUS(status)}")
         killed = os.WTERMSIG(status)
-        if killed in (signal.SIGKILL, signal.SIGXCPU) and used.ru_utime + used.ru_stime > limit - 0.1:
+        if lock.ran_out_of_time(killed, used.ru_utime + used.ru_stime, limit):
             self._breaks("timeout", f"it took more than {limit:g} s")
         self._breaks("crash", f"the program ended by signal {killed}")
 
