@@ -64,7 +64,7 @@ def contrasts(found: Sequence[Contrast], arms: Sequence[Arm]) -> str:
 
 
 def families(arm: Arm, number: int, most: int) -> list[tuple[str, str]]:
-    """Base and adapter in each family, or in the `most` that changed most, on a scale from 0 to 100%.
+    """Base and adapter in each family, or in the `most` at both ends, on a scale from 0 to 100%.
 
     A drawing and its heading for each role, and several for many families: what is printed has to fit on a page.
     """
@@ -73,7 +73,7 @@ def families(arm: Arm, number: int, most: int) -> list[tuple[str, str]]:
     for role, some in by_role(arm).items():
         first, last, left_out = ends(some, given[role])
         rows = [_family(score, number) for score in first]
-        rows += [Row(f"… {left_out:,} that changed less …")] if left_out else []
+        rows += [Row(f"… {left_out:,} between these …")] if left_out else []
         rows += [_family(score, number) for score in last]
         families = words.count(len(some), "family", "families")
         for at in range(0, len(rows), _TOGETHER):

@@ -231,15 +231,18 @@ def _families(families: Sequence[FamilyScore]) -> RenderableType:
     return Padding(Group(family_table(ordered), Text(legend, style="dim")), (0, 0, 1, 1))
 
 
-def family_table(families: Iterable[FamilyScore]) -> Table:
-    """A line for each family, in the order given: base and adapter as bars, and how they differ."""
+def family_table(families: Iterable[FamilyScore | str]) -> Table:
+    """A line for each family, in the order given: base and adapter as bars, and how they differ; words stay words."""
     drawn = table("family", base="", adapter="", change="right", items="right")
     for score in families:
+        if isinstance(score, str):
+            drawn.add_row(Text(plain(score), style="dim"))
+            continue
         drawn.add_row(
             Text(f"{HELD_OUT if score.held_out else ''}{plain(score.family)}"),
             bar(score.base, "blue"),
             bar(score.adapter, "magenta"),
-            Text(f"{100 * score.delta:+.0f} ({100 * score.delta_ci95[0]:.0f} to {100 * score.delta_ci95[1]:.0f})"),
+            Text(f"{words.whole_points(score.delta, True)} ({' to '.join(map(words.whole_points, score.delta_ci95))})"),
             Text(f"{score.n:,}", style="dim"),
         )
     return drawn

@@ -95,7 +95,7 @@ def overview(arms: Sequence[Arm]) -> Table:
 
 
 def families_table(arm: Arm, most: int) -> Table:
-    """Figures of each family, or of the `most` that changed most."""
+    """Figures of each family, or of the `most` at both ends."""
     rows: list[list[Cell]] = []
     given = shared(arm, most)
     for role, some in by_role(arm).items():
@@ -113,7 +113,7 @@ def families_table(arm: Arm, most: int) -> Table:
             rows.append(row)
     head = ["family", "role", "items", "base, %", "adapter, %", "change, points", "Holm p"]
     left_out = counted(arm) - sum(given.values())
-    return Table(head, rows, f"{left_out:,} families that changed less are left out." if left_out > 0 else "")
+    return Table(head, rows, f"{left_out:,} families between the ends are left out." if left_out > 0 else "")
 
 
 def contrasts_table(comparison: Comparison, numbers: Mapping[str, int], most: int) -> Table:
@@ -272,7 +272,7 @@ def _change(of: Estimate | Forgetting | None) -> str:
 
 
 def _share(share: float, interval: tuple[float, float]) -> str:
-    return f"{100 * share:.0f} ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"
+    return f"{words.whole_points(share)} ({' to '.join(map(words.whole_points, interval))})"
 
 
 def _more(of: Sequence[object], most: int, what: str) -> str:

@@ -72,6 +72,11 @@ def points(share: float, sign: bool = True) -> str:
     return f"{hundredths:+.1f}" if sign else f"{hundredths:.1f}"
 
 
+def whole_points(share: float, sign: bool = False) -> str:
+    """The same where there is little room."""
+    return f"{round(100 * share):{'+' if sign else ''}d}" if math.isfinite(share) else "unknown"
+
+
 def bounds(interval: tuple[float, float], sign: bool = False) -> str:
     """An interval in points."""
     return " to ".join(points(end, sign) for end in interval)

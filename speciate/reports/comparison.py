@@ -1,0 +1,206 @@
+"""A comparison as a person reads it in a terminal: what the page shows, in text.
+
+Makes renderables of the pieces in `terminal`, and measures nothing. All text of a record goes through `plain`. Where
+there is more than a screen takes, the ends are shown and what is left out is counted.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from speciate.records import Arm, Comparison, Estimate, FamilyScore, Forgetting, Outcome
+from speciate.reports import terminal, words
+from speciate.reports.families import by_role, counted, ends, shared
+from speciate.reports.flips import Shown, fair, texts
+from speciate.reports.plain import plain
+from speciate.reports.views import recipe
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+MOST_FAMILIES = 30
+"""Of an arm; of many arms each shows fewer."""
+MOST_CONTRASTS = 30
+MOST_FLIPS = 3
+_WORST_FIRST = sorted(terminal.COLOURS.items(), key=lambda pair: ("failed", "undecided", "passed").index(pair[0]))
+_FLIP = 0.15
+"""Of what the page shows of a flip's texts."""
+
+
+def render_comparison(comparison: Comparison) -> "RenderableType":
+    """The whole comparison."""
+    arms = comparison.arms
+    most = MOST_FAMILIES if len(arms) < 4 else MOST_FAMILIES // 3
+    families = [part for arm in arms if counted(arm) for part in _families(arm, most)]
+    return terminal.stack(
+        _verdict(comparison),
+        _arms(arms),
+        *(part for arm in arms for part in _details(arm)),
+        *families,
+        *([_muted(words.SPREAD), _blank()] if any(arm.spread for arm in arms) else []),
+        *_contrasts(comparison),
+        *_flips(comparison),
+        *_recipe(comparison),
+        terminal.facts(_notes(comparison)),
+    )
+
+
+def _verdict(comparison: Comparison) -> "RenderableType":
+    arms = comparison.arms
+    title = terminal.line()
+    for number, arm in enumerate(arms):
+        title.append("\n" if number else "").append_text(terminal.badge(arm.verdict)).append(
+            f"  {plain(arm.label)}", "bold"
+        )
+    items = " · ".join(f"{count:,} {words.ROLES.get(role, role)}" for role, count in comparison.items.items())
+    outcomes: set[Outcome | None] = {arm.verdict for arm in arms}
+    colour = next((colour for outcome, colour in _WORST_FIRST if outcome in outcomes), "none")
+    return terminal.headline(title, comparison.verdict, f"items: {items}" if items else "", colour)
+
+
+def _arms(arms: Sequence[Arm]) -> "RenderableType":
+    """A figure over its interval, for each arm and each thing that some arm has."""
+    columns: dict[str, Callable[[Arm], str]] = {
+        "gain": lambda arm: _change(arm.gain),
+        "held out": lambda arm: _change(arm.transfer),
+        "lost": lambda arm: _change(arm.forgetting),
+        "nats/token": _nats,
+        "front": lambda arm: ("on it" if arm.on_front else "behind") if len(arms) > 1 else "",
+    }
+    shown = {name: of for name, of in columns.items() if any(of(arm) for arm in arms)}
+    sides: dict[str, Literal["", "right"]] = dict.fromkeys(shown, "")
+    table = terminal.table("arm", **sides)
+    for arm in arms:
+        table.add_row(
+            terminal.line((plain(arm.label), "bold")), *(terminal.line(of(arm) or "-") for of in shown.values())
+        )
+    return terminal.stack(table, _muted("points, and under them the 95% interval; lost: of general ability"), _blank())
+
+
+def _details(arm: Arm) -> list["RenderableType"]:
+    rows: list[terminal.Row] = []
+    for name, of in (("Gain", arm.gain), ("Held out", arm.transfer), ("Forgetting", arm.forgetting)):
+        if of:
+            rows.append((name, terminal.line(plain(words.changed(of)))))
+    for gate in arm.gates:
+        words_of = plain(gate.gate, f"{gate.outcome}:", words.decided(gate))
+        rows.append(("Gate", terminal.line((words_of, terminal.COLOURS[gate.outcome]))))
+    for drift in arm.drift:
+        found = f"{words.ROLES[drift.role]}: forward {words.drift(drift.forward, drift.forward_ci95)}, "
+        found += f"reverse {words.drift(drift.reverse, drift.reverse_ci95)} nats/token, {drift.items:,} items"
+        rows.append(("Drift", terminal.line(found)))
+    if arm.spread:
+        base, adapter = arm.spread
+        found = f"{words.spread(base)} → {words.spread(adapter)} between {adapter.families:,} families"
+        rows.append(("Spread", terminal.line(found)))
+    if arm.intact:
+        rows.append(("Base", terminal.intact_line(arm.intact)))
+    title = terminal.line((plain(arm.label), "bold"), ("  " + plain(arm.species, words.seeds(arm.seeds)), "dim"))
+    return [title, terminal.facts(rows)]
+
+
+def _families(arm: Arm, most: int) -> list["RenderableType"]:
+    given = shared(arm, most)
+    rows: list[FamilyScore | str] = []
+    for role, some in by_role(arm).items():
+        first, last, left_out = ends(some, given[role])
+        gap = [f"… {left_out:,} {words.ROLES[role]} between …"] if left_out else []
+        rows += [*first, *gap, *last]
+    title = terminal.line((plain(arm.label), "bold"), f"  {words.count(counted(arm), 'family', 'families')}")
+    legend = "bars: mean score; change: adapter minus base, in points (95% interval)"
+    if any(score.held_out for score in arm.families):
+        legend += f"; {words.HELD_OUT}held out of training"
+    return [title, terminal.family_table(rows), _muted(legend), _blank()]
+
+
+def _contrasts(comparison: Comparison) -> list["RenderableType"]:
+    if not comparison.contrasts:
+        return []
+    table = terminal.table("arm - other", items="", points="right", p="right")
+    for found in comparison.contrasts[:MOST_CONTRASTS]:
+        delta = f"{words.points(found.estimate.delta)} ({words.bounds(found.estimate.ci95)})"
+        table.add_row(
+            terminal.line(f"{plain(found.second)} - {plain(found.first)}"),
+            terminal.line(words.ROLES[found.role]),
+            terminal.line(delta),
+            terminal.line(words.p_value(found.p_holm)),
+        )
+    more = len(comparison.contrasts) - MOST_CONTRASTS
+    legend = "p: McNemar, corrected by Holm" + (f"; {more:,} more differences" if more > 0 else "")
+    return [table, _muted(legend), _blank()]
+
+
+def _flips(comparison: Comparison) -> list["RenderableType"]:
+    total = max(comparison.flips_total, len(comparison.flips))
+    if not total:
+        return []
+    chosen = fair(comparison.flips)[:MOST_FLIPS]
+    shown: list[RenderableType] = [
+        terminal.line((f"{words.count(total, 'answer', 'answers')} changed", "bold"), f"; {len(chosen)} of them:")
+    ]
+    for flip in chosen:
+        cut = texts(flip, _FLIP)
+        way = ("▼ right→wrong", "red") if cut.lost else ("▲ wrong→right", "green")
+        shown += [
+            terminal.line(way, "  ", plain(cut.arm, "·", cut.family)),
+            terminal.facts(
+                (name, terminal.line(_lines(text)))
+                for name, text in (
+                    ("prompt", cut.prompt),
+                    ("base", cut.base),
+                    ("adapter", cut.adapter),
+                    ("verifier", cut.detail._replace(head=f"{cut.reason}: {cut.detail.head}".rstrip(": \n"))),
+                )
+                if text.head
+            ),
+        ]
+    return shown
+
+
+def _lines(shown: Shown) -> str:
+    """With its line ends, since a proof is read by its lines; every other character is already one with a picture."""
+    left_out = f" [… {shown.left_out:,} characters …] " if shown.left_out else ""
+    return f"{shown.head}{left_out}{shown.tail}".expandtabs(2)
+
+
+def _recipe(comparison: Comparison) -> list["RenderableType"]:
+    labels = [plain(arm.label) for arm in comparison.arms]
+    shown: list[RenderableType] = []
+    for row in recipe(comparison, len(labels)):
+        for value, numbers in row.values:
+            whose = ", ".join(labels[number] for number in numbers) or "all"
+            shown.append(terminal.line((plain(row.key), "dim"), f"  {plain(value)}  ", (whose, "bold")))
+    return [terminal.line(("Recipes differ", "bold")), *shown, _blank()] if shown else []
+
+
+def _notes(comparison: Comparison) -> list[terminal.Row]:
+    rows: list[terminal.Row] = []
+    for role, count in comparison.left_out.items():
+        found = f"{count:,} {words.ROLES.get(role, role)} items, which not all arms answered"
+        rows.append(("Left out", terminal.line(plain(found))))
+    for arm in comparison.arms:
+        for trouble in arm.troubles:
+            found = f"{arm.label}: {trouble.rows:,} of {trouble.n:,} rows of {trouble.model} are {trouble.reason}"
+            rows.append(("No answer", terminal.line(plain(found))))
+        if arm.contamination:
+            rows.append(("Leaks", terminal.line(plain(f"{arm.label}: {words.contaminated(arm.contamination)}"))))
+        if arm.cost:
+            cost = " · ".join(words.quantity(name, value) for name, value in arm.cost.items())
+            rows.append(("Cost", terminal.line(plain(f"{arm.label}: {cost}"))))
+    return rows
+
+
+def _change(of: Estimate | Forgetting | None) -> str:
+    return f"{words.points(of.delta)}\n{words.bounds(of.ci95)}" if of else ""
+
+
+def _nats(arm: Arm) -> str:
+    nats = arm.forgetting.nats if arm.forgetting else None
+    return f"{nats.delta:+.4f}\n{words.nats_bounds(nats.ci95)}" if nats else ""
+
+
+def _muted(text: str) -> "RenderableType":
+    return terminal.line((text, "dim"))
+
+
+def _blank() -> "RenderableType":
+    return terminal.line()
