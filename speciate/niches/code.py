@@ -31,7 +31,11 @@ def code_in(answer: str) -> str:
     fences = [index for index, line in enumerate(lines) if line.lstrip().startswith("```")]
     if not fences:
         return answer
-    return "\n".join(lines[fences[0] + 1 : fences[1] if len(fences) > 1 else None])
+    before, after = "\n".join(lines[: fences[0]]), lines[fences[0] + 1 :]
+    if len(fences) == 1 and (not "".join(after).strip() or before.lstrip("\n")[:1].isspace()):
+        # A completion that closes a block which the prompt opened.
+        return before
+    return "\n".join(after[: fences[1] - fences[0] - 1] if len(fences) > 1 else after)
 
 
 def program(prompt: str, entry_point: str, answer: str) -> str:
@@ -44,7 +48,7 @@ def program(prompt: str, entry_point: str, answer: str) -> str:
         return f"{prompt[: found.start()] if found else ''}\n{code}"
     if code.strip() and not code.lstrip("\n")[0].isspace():
         # A body that lost its margin.
-        return prompt + "\n" + "\n".join(f"    {line}" for line in code.split("\n"))
+        return f"{prompt.rstrip()}\n" + "\n".join(f"    {line}" for line in code.split("\n"))
     cut = min((place for stop in STOPS if (place := code.find(stop)) >= 0), default=len(code))
     return prompt + code[:cut]
 
