@@ -18,7 +18,7 @@ from speciate.models.sampler import continuation_ids, prompt_ids, stop_tokens, s
 from speciate.models.scoring import Choice, Likelihood, likelihoods
 from speciate.niches.base import Item, Verdict, Verifier
 from speciate.records import EvalRow
-from speciate.storage import digest_json
+from speciate.storage import digest, digest_json
 
 IMPROPER = ("empty", "unfinished", "nan", "too-long", "crash", "timeout")
 """Reasons of rows without a proper answer."""
@@ -82,10 +82,12 @@ def ask(
     tokenizer = population.tokenizer
     stops = stop_tokens(population.model, tokenizer)
     given = part.sampling
-    sampling = Sampling(given.max_new_tokens, given.temperature, given.top_p, given.stop)
+    sampling = Sampling(
+        given.max_new_tokens, temperature=given.temperature, top_p=given.top_p, stop=given.stop
+    )
     prompts = [tuple(prompt_ids(tokenizer, item.prompt)) for item in part.items]
     asks = [
-        Ask(member, prompt, row_seed(given.seed, sample, int(item.digest[-15:], 16)))
+        Ask(member, prompt, row_seed(given.seed, sample, int(digest(item.digest.encode())[-15:], 16)))
         for member in members
         for item, prompt in zip(part.items, prompts, strict=True)
         for sample in range(given.samples)

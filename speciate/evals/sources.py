@@ -223,13 +223,17 @@ def table_judge(source: JsonlSource | DatasetSource) -> JudgedBy | None:
     """Who judges the answers to a table's items; nobody where the model chooses."""
     from speciate.niches import code, matching
 
-    judges: dict[str, JudgedBy] = {
-        "exact": matching.Exact,
-        "numeric": matching.Numeric,
-        "pattern": matching.Pattern,
-        "python": code.PythonVerifier,
-    }
-    return judges.get(source.metric)
+    match source.metric:
+        case "exact":
+            return matching.Exact
+        case "numeric":
+            return matching.Numeric
+        case "pattern":
+            return lambda: matching.Pattern(source.pattern or "")
+        case "python":
+            return code.PythonVerifier
+        case "choice" | "choice_norm":
+            return None
 
 
 def chances(source: SourceOf, items: Sequence[Item]) -> dict[str, float]:

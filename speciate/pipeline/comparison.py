@@ -76,6 +76,9 @@ def shared_items(found: Sequence[Subject], common: bool) -> tuple[Common, dict[s
     items: Common = {}
     left_out: dict[str, int] = {}
     problems: list[str] = []
+    suites = {subject.name: subject.provenance.get("suite", "") for subject in found}
+    if len(set(suites.values())) > 1:
+        problems += [f"  {name}: suite {suite or 'unknown'}" for name, suite in suites.items()]
     for role in ROLES:
         answered = [set(subject.base_scores[role].scores) & set(subject.scores[role].scores) for subject in found]
         shared = set.intersection(*answered)
@@ -83,13 +86,12 @@ def shared_items(found: Sequence[Subject], common: bool) -> tuple[Common, dict[s
             left_out[role] = more
             problems += [
                 f"  {subject.name}: {len(its):,} {role} items with digest {digest_json(sorted(its))}"
-                + (f", suite {subject.provenance['suite']}" if subject.provenance.get("suite") else "")
                 for subject, its in zip(found, answered, strict=True)
             ]
         items[role] = shared
     if problems and not common:
         raise Incomparable(
-            "these were measured on different items, so their scores cannot be compared:\n"
+            "these were measured on different suites or items, so their scores cannot be compared:\n"
             + "\n".join(problems)
             + "\nMeasure them on one suite (`speciate eval A B --suite SUITE`), or add --common for the items that all "
             "answered."

@@ -87,5 +87,5 @@ def texts(rows: Rows, flips: Sequence[Change]) -> dict[tuple[str, str], dict[str
     taken = rows.taken(list(places.values()))
     names: tuple[str, ...] = ("family", "prompt", "output", "reason", "detail")
     columns = [taken.column(name) for name in names]
-    found = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    found: list[dict[str, str]] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return dict(zip(places, found, strict=True))

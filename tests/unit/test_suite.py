@@ -1,17 +1,26 @@
-"""Suites: the shipped ones hold together, and a wrong one says all that is wrong."""
+"""Suites: the shipped ones hold together, a wrong one says all that is wrong, and items are the same for every run."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from speciate.evals.general import load_suite, suite_items, suite_texts
 
-from speciate.errors import InputError, StorageError
+from speciate.errors import InputError, RecipeError, StorageError
+from speciate.evals.sources import questions
 from speciate.niches import skills
+from speciate.recipe import LoadedSuite, load_suite
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "evals" / "suites").rglob("*.yaml"))
-GOOD = "suite: mine\nskills: [sums, sorting]\ntext: texts.jsonl\n"
+GOOD = """suite: mine
+version: 1
+sources:
+  - source: skills
+    families: [sums, parity]
+    items: 4
+    chance: {parity: 0.5}
+text: texts.jsonl
+"""
 
 
 @pytest.fixture
@@ -24,32 +33,53 @@ def suite(tmp_path: Path) -> Path:
     return path
 
 
-def test_there_are_suites() -> None:
-    assert SHIPPED
+def loaded(path: Path, text: str) -> LoadedSuite:
+    path.write_text(text)
+    return load_suite(path)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_suite_loads_with_its_items_and_texts(path: Path) -> None:
-    suite = load_suite(path)
-    assert suite.suite == path.stem
-    items = suite_items(suite, 100)
-    assert set(Counter(item.family for item in items).items()) == {(name, 100) for name in suite.skills}
-    assert len({item.digest for item in items}) == len(items), "no item twice"
-    assert all(skills.held_out(item) for item in items), "no base has trained on them"
-    assert items == suite_items(suite, 100), "the same for every run"
-    assert items[:10] == suite_items(suite, 10)[:10], "fewer items are the first of more"
-    texts = suite_texts(suite, path)
-    assert len(texts) >= 30, "documents enough for an interval"
-    assert len(set(texts)) == len(texts)
+def test_a_shipped_suite_is_right(path: Path) -> None:
+    assert load_suite(path).recipe.suite == path.stem
+
+
+def test_the_default_suite_has_its_items_and_texts() -> None:
+    found = questions(load_suite(ROOT / "evals" / "suites" / "general-tiny.yaml"))
+    [part] = found.parts
+    assert set(Counter(item.family for item in part.items).items()) == {(name, 100) for name in skills.SKILLS}
+    assert len({item.digest for item in part.items}) == len(part.items), "no item twice"
+    assert all(skills.held_out(item) for item in part.items), "no base has trained on them"
+    assert found.chance == {"parity": 0.5, "comparison": 0.5, "logic": 0.5}
+    assert len(found.texts) >= 30, "documents enough for an interval"
+
+
+def test_the_digest_names_suite_items_and_texts(suite: Path) -> None:
+    first = questions(load_suite(suite))
+    assert questions(load_suite(suite)) == first
+    others = [
+        questions(load_suite(suite), per_family=3),
+        questions(load_suite(suite), limit=2),
+        questions(loaded(suite, GOOD.replace("version: 1", "version: 2"))),
+        questions(loaded(suite, GOOD.replace("items: 4", "items: 4\n    sampling: {max_new_tokens: 9}"))),
+        questions(loaded(suite, GOOD.replace("parity", "sorting"))),
+    ]
+    assert len({first.digest, *(other.digest for other in others)}) == 6
+    assert [len(other.parts[0].items) for other in others] == [6, 4, 8, 8, 8]
+    assert first.parts[0].items[:3] == others[0].parts[0].items[:3], "fewer items are the first of more"
+    (suite.parent.parent / "texts.jsonl").write_text('{"text": "Cam."}\n{"text": "Ben."}\n')
+    assert questions(loaded(suite, GOOD)).digest != first.digest
+    without = first.without({first.parts[0].items[0].digest})
+    assert len(without.parts[0].items) == 7
+    assert without.digest != first.digest
 
 
 def test_texts_are_found_above_the_suite(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert suite_texts(load_suite(suite), suite) == ["Ada.", "Ben."]
+    assert questions(load_suite(suite)).texts == ["Ada.", "Ben."]
     monkeypatch.chdir(suite.parent)
-    assert suite_texts(load_suite(Path("mine.yaml")), Path("mine.yaml")) == ["Ada.", "Ben."]
+    assert questions(load_suite("mine.yaml")).texts == ["Ada.", "Ben."]
     (suite.parent.parent / "texts.jsonl").unlink()
-    with pytest.raises(InputError, match=r"mine\.yaml: text: no file 'texts\.jsonl' in its folder or in one above it"):
-        suite_texts(load_suite(suite), suite)
+    with pytest.raises(RecipeError, match=r"mine\.yaml:8: text: there is no 'texts\.jsonl'"):
+        questions(load_suite(suite))
 
 
 @pytest.mark.parametrize(
@@ -57,50 +87,84 @@ def test_texts_are_found_above_the_suite(suite: Path, monkeypatch: pytest.Monkey
     [
         ('{"text": "a"}\n{"txt": "b"}\n', r"jsonl:2: "),
         ('{"text": " "}\n', r"jsonl:1: "),
+        ("[1]\n", r"jsonl:1: "),
         ("", r"jsonl:1: each line needs"),
     ],
 )
 def test_texts_without_text_are_named_by_line(suite: Path, rows: str, message: str) -> None:
     (suite.parent.parent / "texts.jsonl").write_text(rows)
     with pytest.raises(InputError, match=message):
-        suite_texts(load_suite(suite), suite)
+        questions(load_suite(suite))
 
 
 def test_damaged_texts_are_named_by_line(suite: Path) -> None:
     (suite.parent.parent / "texts.jsonl").write_text('{"text": "a"}\n{')
     with pytest.raises(StorageError, match="line 2"):
-        suite_texts(load_suite(suite), suite)
+        questions(load_suite(suite))
 
 
 def test_every_problem_of_a_suite_is_told_at_once(suite: Path) -> None:
-    suite.write_text("suit: mine\nskills: []\ntext: 5\n")
-    with pytest.raises(InputError) as caught:
+    suite.write_text(
+        "suit: mine\nversion: 0\nsources:\n  - source: skils\n  - source: skills\n    familes: [a]\n    items: 0\n"
+        "  - {name: x}\n  - {source: jsonl, path: x, name: y, prompt: p, answer: a, metric: choice}\n"
+        "  - {source: jsonl, path: x, name: y, prompt: p, answer: a, pattern: x}\n"
+        "  - {source: jsonl, path: x, name: y, prompt: p, answer: a, choices: c}\n"
+        "sampling: {samples: 3}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
         load_suite(suite)
-    lines = str(caught.value).splitlines()
-    assert [line.split(": ")[1] for line in lines] == ["suite", "skills", "text", "suit"]
-    assert all(line.startswith(str(suite)) for line in lines)
+    said = [line.removeprefix(f"{suite}:") for line in caught.value.problems]
+    assert said == [
+        "1: suit: unknown key; did you mean 'suite'?",
+        "1: suite: required key is missing",
+        "2: version: must be greater than or equal to 1, not 0",
+        "4: sources.0: must be 'skills', 'lean', 'reasoning-gym', 'jsonl', 'dataset', 'harness', not 'skils'; did you "
+        "mean 'skills'?",
+        "6: sources.1.familes: unknown key; did you mean 'families'?",
+        "7: sources.1.items: must be greater than or equal to 1, not 0",
+        "8: sources.2: must have the key 'source', not {'name': 'x'}",
+        "9: sources.3.metric: is 'choice', which needs choices",
+        "10: sources.4.pattern: belongs to the metric pattern, which needs it",
+        "11: sources.5.metric: is 'exact', but there are choices: use choice or choice_norm",
+        "12: sampling.samples: is 3, but at temperature 0 all answers to an item are the same: set temperature",
+    ]
 
 
-def test_unknown_and_repeated_skills_are_named(suite: Path) -> None:
-    suite.write_text(GOOD.replace("[sums, sorting]", "[sums, sortin, sums, juggling]"))
-    with pytest.raises(InputError) as caught:
-        load_suite(suite)
-    unknown, far, twice = str(caught.value).splitlines()
+def test_unknown_and_repeated_families_are_named(suite: Path) -> None:
+    text = GOOD.replace("[sums, parity]", "[sums, sortin, sums, juggling]") + "  - {source: lean, families: [list]}\n"
+    text = text.replace("text: texts.jsonl\n  - ", "  - ")
+    with pytest.raises(RecipeError) as caught:
+        questions(loaded(suite, text))
+    unknown, far, twice, lean = caught.value.problems
     assert unknown.endswith("unknown skill 'sortin'; did you mean 'sorting'?")
     assert "unknown skill 'juggling'; known: comparison, " in far
-    assert twice.endswith("skill 'sums' is there twice")
+    assert twice.endswith("'sums' is there twice")
+    assert lean.endswith("unknown family 'list'; did you mean 'lists'?")
 
 
 @pytest.mark.parametrize("text", ["suite: [", "just words", "", "- a\n- b\n"])
 def test_a_file_that_is_no_suite_is_refused(suite: Path, text: str) -> None:
     suite.write_text(text)
-    with pytest.raises(InputError, match=r"mine\.yaml: (cannot be read|file): "):
+    with pytest.raises(InputError, match=r"mine\.yaml"):
         load_suite(suite)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read|is a folder|directory"):
         load_suite(suite.parent)
 
 
 def test_too_many_items_are_refused(suite: Path) -> None:
-    suite.write_text(GOOD.replace("[sums, sorting]", "[parity]"))
-    with pytest.raises(InputError, match=r"evals\.general_items=100000: skill 'parity' has only about \d+"):
-        suite_items(load_suite(suite), 100_000)
+    with pytest.raises(InputError, match=r"100000 items: skill 'parity' has only about \d+"):
+        questions(loaded(suite, GOOD.replace("sums, ", "")), per_family=100_000)
+
+
+def test_two_sources_with_one_family_are_refused(suite: Path) -> None:
+    twice = GOOD.replace("text: texts.jsonl\n", "") + "  - {source: skills, families: [sums], items: 2}\n"
+    with pytest.raises(InputError, match="two sources of the suite have a family 'sums'"):
+        questions(loaded(suite, twice))
+
+
+def test_theorems_are_of_the_split_that_no_recipe_trains_on(suite: Path) -> None:
+    text = "suite: mine\nversion: 1\nsources: [{source: lean, role: niche, families: [lists, linear], items: 6}]\n"
+    [part] = questions(loaded(suite, text)).parts
+    assert part.role == "niche"
+    assert Counter(item.family for item in part.items) == {"lists": 6, "linear": 6}
+    assert all(int(item.digest[-8:], 16) % 10 >= 8 for item in part.items)
