@@ -171,12 +171,12 @@ class Opening:
         return cache
 
 
-def open_with(population: Population, members: Sequence[str], prompts: Sequence[Sequence[int]]) -> Opening:
+def open_with(population: Population, members: Sequence[str], prompts: Sequence[tuple[int, ...]]) -> Opening:
     """Reads once for each member what all prompts begin with, where that is long and there are several for each."""
     import torch
 
     # Of sorted sequences the first and the last differ the soonest. A row needs a token of its own to go on with.
-    first, last = (tuple(found(prompts, default=())) for found in (min, max))
+    first, last = min(prompts, default=()), max(prompts, default=())
     pairs = zip(first, last, strict=False)
     length = next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(first), len(last)))
     length = min(length, min(map(len, prompts), default=0) - 1)
@@ -246,19 +246,24 @@ def last_logits(
 
 
 def _drawn(logits: "torch.Tensor", sampling: Sampling, chances: Sequence[float]) -> list[int]:
-    """A token for each row: that at which the probabilities of the likeliest tokens, added up, pass its chance."""
+    """A token for each row: that at which the probabilities, added up, pass its chance.
+
+    They are added up in the order of the vocabulary: in the order of their size, tokens that are nearly as likely would
+    change places with the last bits of the logits, and those depend on the rows beside.
+    """
     import torch
 
-    ordered, tokens = (logits / sampling.temperature).sort(dim=-1, descending=True)
-    if sampling.top_k:
-        ordered, tokens = ordered[:, : sampling.top_k], tokens[:, : sampling.top_k]
-    sums = ordered.double().softmax(dim=-1).cumsum(dim=-1)
-    total = sums[:, -1:]
+    scaled = logits / sampling.temperature
+    if 0 < sampling.top_k < scaled.shape[1]:
+        scaled = scaled.where(scaled >= scaled.topk(sampling.top_k).values[:, -1:], -math.inf)
+    likely = scaled.double().softmax(dim=-1)
     if sampling.top_p < 1:
-        total = sums.gather(1, (sums < sampling.top_p).sum(dim=-1, keepdim=True).clamp(max=sums.shape[1] - 1))
-    wanted = torch.tensor(chances, dtype=sums.dtype, device=sums.device)[:, None] * total
-    places = (sums <= wanted).sum(dim=-1, keepdim=True).clamp(max=sums.shape[1] - 1)
-    return tokens.gather(1, places)[:, 0].tolist()
+        ordered, tokens = likely.sort(dim=-1, descending=True)
+        kept = ordered.cumsum(dim=-1) - ordered < sampling.top_p
+        likely = likely.where(torch.zeros_like(kept).scatter(1, tokens, kept), 0)
+    sums = likely.cumsum(dim=-1)
+    wanted = torch.tensor(chances, dtype=sums.dtype, device=sums.device)[:, None].clamp(max=1 - 1e-12) * sums[:, -1:]
+    return (sums <= wanted).sum(dim=-1).clamp(max=sums.shape[1] - 1).tolist()
 
 
 def row_seed(*parts: int) -> int:

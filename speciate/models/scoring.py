@@ -1,12 +1,13 @@
 """What a model gives to text that stands: log-likelihood of continuations, loss of documents, and divergence from the
-base. Contexts that several continuations share are read once. Knows nothing of right and wrong.
+base. Contexts that several continuations share are read once, and so is what all contexts begin with. Knows nothing of
+right and wrong.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from speciate.models.decoding import last_logits, new_cache, padded
+from speciate.models.decoding import Opening, last_logits, open_with, padded
 from speciate.models.population import BASE, Population
 
 if TYPE_CHECKING:
@@ -42,68 +43,87 @@ def likelihoods(
     batch_size: int,
     on_choices: Callable[[Sequence[tuple[int, list[Likelihood]]]], None] = lambda _: None,
 ) -> list[list[Likelihood]]:
-    """The likelihoods of each choice's continuations, in order; `batch_size` counts continuations."""
+    """The likelihoods of each choice's continuations, in order; `batch_size` counts rows that go through the base."""
     found: list[list[Likelihood]] = [[] for _ in choices]
     members = [choice.member for choice in choices]
     lengths = [len(choice.context) + max(map(len, choice.continuations)) for choice in choices]
-    most = max((len(choice.continuations) for choice in choices), default=1)
-    for batch in population.batches(members, lengths, max(1, batch_size // most)):
-        for row, likelihood in zip(batch, _likelihoods(population, [choices[row] for row in batch]), strict=True):
+    # A continuation of one token needs no row of its own: what it is likely to be follows from the context.
+    weights = [max(1, sum(len(tokens) > 1 for tokens in choice.continuations)) for choice in choices]
+    width = max((len(tokens) for choice in choices for tokens in choice.continuations), default=1)
+    rows_at_once = _rows_at_once(population, width, batch_size)
+    opening = open_with(population, members, [choice.context for choice in choices])
+    for batch in population.batches(members, lengths, rows_at_once, weights):
+        rows = [choices[row] for row in batch]
+        single = all(len(choice.continuations) == 1 for choice in rows)
+        measured = (_one_each if single else _several)(population, opening, rows)
+        for row, likelihood in zip(batch, measured, strict=True):
             found[row] = likelihood
         on_choices([(row, found[row]) for row in batch])
     return found
 
 
-def _likelihoods(population: Population, choices: Sequence[Choice]) -> list[list[Likelihood]]:
+def _one_each(population: Population, opening: Opening, choices: Sequence[Choice]) -> list[list[Likelihood]]:
+    """Of choices with one continuation: nothing is shared, so context and continuation are read in one pass."""
     import torch
 
-    alone = all(len(choice.continuations) == 1 for choice in choices)
-    found: list[list[Likelihood]] = []
-    with torch.inference_mode(), population.speaking([choice.member for choice in choices]) as speakers:
-        if alone:
-            # Nothing is shared, so context and continuation are read in one pass.
-            width = max(len(choice.continuations[0]) for choice in choices)
-            ids, mask, positions = padded(population, [(*c.context, *c.continuations[0][:-1]) for c in choices])
-            logits = last_logits(population, ids, mask, positions, None, count=max(width, 2))
-            for row, choice in enumerate(choices):
-                tokens = choice.continuations[0]
-                found.append([_likelihood(logits[row, -len(tokens) :], tokens)])
-            return found
-        ids, mask, positions = padded(population, [choice.context for choice in choices])
-        cache = new_cache(population)
-        first = last_logits(population, ids, mask, positions, cache)
-        owners = [row for row, choice in enumerate(choices) for _ in choice.continuations]
-        given = [tokens[:-1] for choice in choices for tokens in choice.continuations]
-        width = max(map(len, given))
-        rest = None
-        if width:
-            chosen = torch.tensor(owners, device=ids.device)
-            cache.batch_select_indices(chosen)
-            speakers.keep([choices[row].member for row in owners])
-            pad = population.tokenizer.pad_token_id
-            more = torch.tensor([[*tokens, *[pad] * (width - len(tokens))] for tokens in given], device=ids.device)
-            seen = torch.cat([mask[chosen], mask.new_ones(len(owners), width)], dim=1)
-            places = positions[chosen][:, -1:] + 1 + torch.arange(width, device=ids.device)
-            rest = last_logits(population, more, seen, places, cache, count=max(width, 2))[:, -width:]
-    place = 0
-    for row, choice in enumerate(choices):
-        found.append([])
-        for tokens in choice.continuations:
-            logits = first[row][None]
-            if rest is not None and len(tokens) > 1:
-                logits = torch.cat([logits, rest[place, : len(tokens) - 1]])
-            found[-1].append(_likelihood(logits, tokens))
-            place += 1
-    return found
+    members = [choice.member for choice in choices]
+    given = [choice.continuations[0] for choice in choices]
+    width = max(2, *map(len, given))
+    rows = [(*choice.context, *tokens[:-1]) for choice, tokens in zip(choices, given, strict=True)]
+    with torch.inference_mode(), population.speaking(members):
+        ids, mask, positions = padded(population, rows, opening.length)
+        cache = opening.cache(members) if opening.length else None
+        logits = last_logits(population, ids, mask, positions, cache, count=width)
+        width = logits.shape[1]
+        wanted = torch.tensor([[0] * (width - len(tokens)) + list(tokens) for tokens in given], device=ids.device)
+        counts = torch.tensor([[False] * (width - len(tokens)) + [True] * len(tokens) for tokens in given])
+        nats, greedy = _measured(logits, wanted, counts.to(ids.device))
+    return [[Likelihood(*measured)] for measured in zip(nats.tolist(), greedy.tolist(), strict=True)]
 
 
-def _likelihood(logits: "torch.Tensor", tokens: Sequence[int]) -> Likelihood:
-    """Of tokens, from the logits before each of them."""
+def _several(population: Population, opening: Opening, choices: Sequence[Choice]) -> list[list[Likelihood]]:
+    """Of any choices: the contexts are read first, then what is left of each continuation after its first token."""
     import torch
 
-    wanted = torch.tensor(tokens, device=logits.device)
-    chances = logits.log_softmax(dim=-1).gather(1, wanted[:, None])
-    return Likelihood(float(chances.sum()), bool((logits.argmax(dim=-1) == wanted).all()))
+    members = [choice.member for choice in choices]
+    owners = [row for row, choice in enumerate(choices) for _ in choice.continuations]
+    given = [tokens for choice in choices for tokens in choice.continuations]
+    longer = [place for place, tokens in enumerate(given) if len(tokens) > 1]
+    with torch.inference_mode(), population.speaking(members) as speakers:
+        ids, mask, positions = padded(population, [choice.context for choice in choices], opening.length)
+        cache = opening.cache(members) if opening.length or longer else None
+        logits = last_logits(population, ids, mask, positions, cache)
+        device = ids.device
+        first, rows = (torch.tensor(numbers, device=device) for numbers in ([tokens[0] for tokens in given], owners))
+        nats = (logits[rows, first] - logits.logsumexp(dim=-1)[rows]).double()
+        greedy = logits.argmax(dim=-1)[rows] == first
+        if cache is not None and longer:
+            rows = rows[longer]
+            cache.batch_select_indices(rows)
+            speakers.keep([members[owners[place]] for place in longer])
+            pad: Any = population.tokenizer.pad_token_id
+            width = max(len(given[place]) for place in longer) - 1
+            # What is padded is on the right here, and each token sees only what is on its left.
+            said = [[*given[place], *[pad] * (width + 1 - len(given[place]))] for place in longer]
+            tokens = torch.tensor(said, device=device)
+            left = torch.tensor([[len(given[place]) - 1] for place in longer], device=device)
+            seen = torch.cat([mask[rows], mask.new_ones(len(longer), width)], dim=1)
+            places = positions[rows, -1:] + 1 + torch.arange(width, device=device)
+            rest = last_logits(population, tokens[:, :-1], seen, places, cache, count=max(width, 2))[:, -width:]
+            more, still = _measured(rest, tokens[:, 1:], torch.arange(width, device=device) < left)
+            nats[longer] += more
+            greedy[longer] &= still
+    measured = iter(zip(nats.tolist(), greedy.tolist(), strict=True))
+    return [[Likelihood(*next(measured)) for _ in choice.continuations] for choice in choices]
+
+
+def _measured(
+    logits: "torch.Tensor", wanted: "torch.Tensor", counts: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Of each row the log-likelihood of the wanted tokens that count, and whether each of them is the likeliest."""
+    chances = logits.gather(2, wanted[:, :, None])[:, :, 0] - logits.logsumexp(dim=-1)
+    nats = chances.double().where(counts, 0).sum(dim=1)
+    return nats, ((logits.argmax(dim=-1) == wanted) | ~counts).all(dim=1)
 
 
 def losses(
@@ -148,8 +168,8 @@ def divergences(
                     logits = last_logits(population, ids, mask, positions, None, count=width)
                 spoken.append(logits.log_softmax(dim=-1))
             base, other = spoken
-            forward = (base.exp() * (base - other)).sum(dim=-1)
-            reverse = (other.exp() * (other - base)).sum(dim=-1)
+            forward = (base.exp() * (base - other)).sum(dim=-1).clamp(min=0)
+            reverse = (other.exp() * (other - base)).sum(dim=-1).clamp(min=0)
         for place, row in enumerate(batch):
             count = len(asks[row][2])
             found[row] = (float(forward[place, -count:].sum()), float(reverse[place, -count:].sum()))
