@@ -17,7 +17,7 @@ from typing import Any, Self
 from speciate.errors import InputError
 from speciate.niches import contain
 from speciate.niches.base import Item, Verdict
-from speciate.niches.inside.values import from_json
+from speciate.niches.inside.values import as_json, from_json
 from speciate.niches.process import Failure
 from speciate.niches.sandbox import Reply, Sandbox
 from speciate.recipe.problems import unknown_names
@@ -57,7 +57,7 @@ def items(family: str, count: int, seed: int | str, parameters: Mapping[str, Any
 
     Raises InputError where the family or its parameters are wrong, or it has too few items.
     """
-    given = dict(parameters or {})
+    given: dict[str, Any] = as_json(dict(parameters or {}))
     _checked(family, given)
     found: dict[str, Item] = {}
     tried = 0
@@ -74,18 +74,18 @@ def items(family: str, count: int, seed: int | str, parameters: Mapping[str, Any
     return list(found.values())
 
 
-def gold_problems(family: str, count: int, seed: int | str) -> list[str]:
-    """What is wrong with a family's own answers: each that its scorer does not score 1.0, and where there is none."""
-    if family in NO_REFERENCE:
-        return []
-    tasks = items(family, count, seed)
-    with ReasoningVerifier() as verifier:
-        verdicts = verifier.verify(tasks, [task.reference for task in tasks])
-        return [
-            f"{family}: {task.reference[:60]!r} scores {verdict.score:g}, {verdict.reason}: {verdict.detail}"
-            for task, verdict in zip(tasks, verdicts, strict=True)
-            if verdict.reason != "ok"
-        ]
+def gold_problems(names: Sequence[str], count: int, seed: int | str, verifier: "ReasoningVerifier") -> list[str]:
+    """What is wrong with the families' own answers: each, of `count` items of each family, that does not score 1.0.
+
+    Families in `NO_REFERENCE` are passed over.
+    """
+    tasks = [task for name in names if name not in NO_REFERENCE for task in items(name, count, seed)]
+    verdicts = verifier.verify(tasks, [task.reference for task in tasks])
+    return [
+        f"{task.family}: {task.reference[:60]!r} scores {verdict.score:g}, {verdict.reason}: {verdict.detail}"
+        for task, verdict in zip(tasks, verdicts, strict=True)
+        if verdict.reason != "ok"
+    ]
 
 
 def stop() -> None:
@@ -208,7 +208,7 @@ def _known() -> dict[str, dict[str, Any]]:
         reply = _maker().one({"do": "families"}, _MAKE_TIMEOUT_S)
     if reply.failure:
         raise InputError(f"reasoning-gym does not tell its families: {reply.detail or reply.failure}")
-    return {name: values for name, values in reply.value.items() if name not in LEFT_OUT}
+    return {name: from_json(values) for name, values in reply.value.items() if name not in LEFT_OUT}
 
 
 @cache
