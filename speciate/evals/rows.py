@@ -85,7 +85,9 @@ def read_rows(folder: Path, model: str) -> Rows:
 
     path = folder / f"{model}.parquet"
     try:
-        table = pq.read_table(path, memory_map=False)
+        # Not read_table: it loads pandas.
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise StorageError(f"{str(path)!r} cannot be read: {str(error).splitlines()[0]}") from error
     kind = (table.schema.metadata or {}).get(b"schema", b"").decode(errors="replace")

@@ -128,6 +128,8 @@ def questions(
                 items = table_items(source, rows, most)
                 judge = table_judge(source)
                 by = "byte" if source.metric == "choice_norm" else "likelihood"
+        if source.prefix:
+            items = [replace(item, family=source.prefix + item.family) for item in items]
         chance |= chances(source, items)
         if items:
             parts.append(Part(source.role, items, judge, sampling, by))
@@ -154,7 +156,8 @@ def check_names(loaded: LoadedSuite) -> None:
 
                 known = families()
             names = source.families or ()
-            named = [*names, *(source.parameters if isinstance(source, ReasoningSource) else ())]
+            more = [*source.parameters, *source.leave_out] if isinstance(source, ReasoningSource) else []
+            named = [*names, *more]
             said = unknown_names(kind, named, known)
             problems += [loaded.problem(f"sources.{place}.families", text) for text in said.values()]
             twice = [name for name, count in Counter(names).items() if count > 1]
@@ -169,7 +172,7 @@ def check_families(parts: Sequence[Part]) -> None:
     for place, part in enumerate(parts):
         for family in {item.family for item in part.items}:
             if owners.setdefault(family, place) != place:
-                raise InputError(f"two sources of the suite have a family {family!r}: give one of them another name")
+                raise InputError(f"two sources of the suite have a family {family!r}: give one of them a prefix")
         twice = [digest for digest, count in Counter(item.digest for item in part.items).items() if count > 1]
         if twice:
             raise InputError(f"the suite has {len(twice)} items twice, the first is {twice[0]}")
@@ -198,7 +201,7 @@ def reasoning_items(
 
     made: list[Item] = []
     left_out: dict[str, str] = {}
-    for family in source.families or families():
+    for family in source.families or [name for name in families() if name not in source.leave_out]:
         found = items(family, count, source.seed, source.parameters.get(family, {}))
         if fits and not source.families:
             long = sum(not fits(item.prompt, item.reference, sampling.max_new_tokens) for item in found)

@@ -45,6 +45,8 @@ class SourceOf(Section):
 
     role: Role = "general"
     """What the items are for: the gain (niche), families never trained on (transfer), or what must not be forgotten."""
+    prefix: Annotated[str, Field(max_length=60)] = ""
+    """Put before the names of its families, where another source has the same ones."""
     items: Count | None = None
     """Items of each family; null takes all that a table has, and 100 of what is generated without end."""
     chance: Fraction | dict[Name, Fraction] = 0.0
@@ -75,6 +77,8 @@ class ReasoningSource(SourceOf):
     source: Literal["reasoning-gym"]
     families: Annotated[Names, Field(min_length=1)] | None = None
     """Families; null takes all whose questions and answers fit into the base's context."""
+    leave_out: Names = ()
+    """Families that are not taken where `families` is null."""
     parameters: dict[Name, dict[Name, Any]] = Field(default_factory=dict[Name, dict[Name, Any]])
     """Parameters of a family, by its name."""
     seed: CountFromZero = 0

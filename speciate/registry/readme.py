@@ -4,6 +4,7 @@ Written for people. Nothing reads it back except `card_digest`, by which the reg
 """
 
 import io
+import json
 from typing import Any
 
 from speciate.records import AdapterCard, Baseline, Estimate, Forgetting
@@ -34,9 +35,12 @@ def readme(card: AdapterCard) -> str:
         *(["", "On families that were held out of training: " + _gain(held_out)] if held_out else []),
         *(["", _hammer(card.hammer)] if card.hammer else []),
         "",
+        *_families(card),
+        "",
         "## What it lost",
         "",
         _loss(card.forgetting),
+        *(["", *_drift(card)] if card.drift else []),
         "",
         "## Gates",
         "",
@@ -46,6 +50,10 @@ def readme(card: AdapterCard) -> str:
         "",
         f"Digest `{card.base.get('digest', '')}`. "
         + ("It was unchanged by the training." if card.intact.holds else "**It was altered by the training.**"),
+        "",
+        "## How to use it",
+        "",
+        *_use(card),
         "",
         "`card.json` holds every figure, the recipe, the seed and the ancestry. The figures are those of one seed.",
     ]
@@ -80,12 +88,68 @@ def _metadata(card: AdapterCard) -> str:
             "license": card.licence,
             "pipeline_tag": "text-generation",
             "tags": ["lora", "speciate", card.niche],
+            "model-index": [{"name": f"{card.species} {card.version}", "results": _results(card)}],
             "adapter_digest": card.digest,
             "card_digest": digest_json(card.document()),
         },
         text,
     )
     return text.getvalue()
+
+
+def _results(card: AdapterCard) -> list[dict[str, Any]]:
+    """The figures as the Hub shows them beside a model; it has no place for an interval, so the name has it."""
+
+    def result(dataset: str, name: str, metric: str, value: float, interval: tuple[float, float]) -> dict[str, Any]:
+        low, high = (round(100 * end, 2) for end in interval)
+        shown = {"type": metric, "name": f"{name} (95% interval {low} to {high})", "value": round(100 * value, 2)}
+        return {
+            "task": {"type": "text-generation"},
+            "dataset": {"type": "speciate", "name": dataset},
+            "metrics": [shown],
+        }
+
+    gain, lost = card.gain, card.forgetting
+    of_niche = f"{card.niche}, {gain.n} held-out items"
+    of_general = f"general suite, {lost.n} items"
+    return [
+        result(of_niche, "gain over the base in points of pass@1", "gain", gain.delta, gain.ci95),
+        result(of_general, "forgetting against the base in points", "forgetting", lost.delta, lost.ci95),
+    ]
+
+
+def _families(card: AdapterCard) -> list[str]:
+    """A table of the families of the niche."""
+    rows: list[str] = []
+    for score in card.families:
+        name = score.family.replace("|", "/") + (" (held out)" if score.held_out else "")
+        low, high = (f"{100 * end:+.0f}" for end in score.delta_ci95)
+        change = f"{100 * score.delta:+.0f} ({low} to {high})"
+        rows.append(f"| {name} | {score.n} | {score.base:.0%} | {score.adapter:.0%} | {change} |")
+    head = ["| family | items | base | adapter | change in points (95% interval) |", "|---|---|---|---|---|"]
+    return [*head, *rows] if rows else []
+
+
+def _drift(card: AdapterCard) -> list[str]:
+    """How far its words are from the base's."""
+    return [
+        f"KL(base || adapter) on {drift.role} prompts: {drift.forward:.4f} nats per token (95% interval "
+        f"{drift.forward_ci95[0]:.4f} to {drift.forward_ci95[1]:.4f}, {drift.items} items)."
+        for drift in card.drift
+    ]
+
+
+def _use(card: AdapterCard) -> list[str]:
+    """How to load it."""
+    return [
+        "```python",
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM",
+        "",
+        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(card.base.get('name', ''))})",
+        'model = PeftModel.from_pretrained(base, "this folder")',
+        "```",
+    ]
 
 
 def _gain(gain: Estimate) -> str:

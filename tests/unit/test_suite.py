@@ -158,8 +158,12 @@ def test_too_many_items_are_refused(suite: Path) -> None:
 
 def test_two_sources_with_one_family_are_refused(suite: Path) -> None:
     twice = GOOD.replace("text: texts.jsonl\n", "") + "  - {source: skills, families: [sums], items: 2}\n"
-    with pytest.raises(InputError, match="two sources of the suite have a family 'sums'"):
+    with pytest.raises(InputError, match="two sources of the suite have a family 'sums': give one of them a prefix"):
         questions(loaded(suite, twice))
+    apart = twice.replace("items: 2", "items: 2, prefix: more-")
+    assert {item.family for part in questions(loaded(suite, apart)).parts for item in part.items} == {
+        "sums", "parity", "more-sums",
+    }  # fmt: skip
 
 
 def test_theorems_are_of_the_split_that_no_recipe_trains_on(suite: Path) -> None:
