@@ -5,9 +5,10 @@ its own; no environment, network or other process where the machine can contain 
 things at once and answers in order. A request that ends it, hangs it or makes it talk rubbish is put again to a new
 process, by itself; where it does so again it gets a reply that says so. Nothing that a request does raises.
 
-Not stopped: a program may use the processor and memory it is given until its time is over, and what the containment
-of this machine does not hold (see `contain`). Not for several threads at once, and ends with the thread that started
-it. Knows nothing of what is asked.
+Not stopped: a program may use the processor and memory it is given until its time is over. By namespaces alone it can
+read what its user can read; by limits alone it can also write and remove that, though no file can grow. In all of them
+what a request runs in can open no socket, start no process and signal none, where Linux filters its calls (`lock`).
+Not for several threads at once, and ends with the thread that started it. Knows nothing of what is asked.
 """
 
 import atexit

@@ -165,7 +165,7 @@ def probe(secret, port, parent):
         "write beside": can(lambda: write(secret + ".x")),
         "write home": can(lambda: write(os.path.expanduser("~/speciate-was-here"))),
         "write root": can(lambda: write("/speciate-was-here")),
-        "write much": can(lambda: [write(f"/tmp/{n}", 900000) for n in range(100)]),
+        "write much": can(lambda: [write(f"file-{n}", 900000) for n in range(100)]),
         "network": can(lambda: socket.create_connection(("127.0.0.1", port), 1)),
         "socket": can(lambda: socket.socket(socket.AF_UNIX)),
         "system": can(lambda: os.system("true") == 0),
