@@ -56,11 +56,11 @@ def hierarchical_bootstrap(
     if len(sizes) == 1:
         return -1.0, 1.0
     # A sum over seeds moves in whole steps where the scores do, so the sizes are multiplied and not the totals divided.
-    sign = orientation(codes, cells.sum(axis=0), sizes * len(cells)) or _leaning(cells.sum(axis=1))
-    low, high = _interval(codes, cells if sign >= 0 else -cells, sizes, level, seed, draws)
-    if sign == 0:
-        return min(low, -high), max(high, -low)
-    return (low, high) if sign > 0 else (-high, -low)
+    sign = orientation(codes, cells.sum(axis=0), sizes * len(cells))
+    found = [_interval(codes, side * cells, sizes, level, seed, draws) for side in ((sign,) if sign else (1, -1))]
+    if sign:
+        return found[0] if sign > 0 else (-found[0][1], -found[0][0])
+    return min(found[0][0], -found[1][1]), max(found[0][1], -found[1][0])
 
 
 def _interval(codes: NDArray[np.intp], cells: Array, sizes: Array, level: float, seed: int, draws: int) -> Interval:
@@ -108,7 +108,7 @@ def _shared(codes: NDArray[np.intp], cells: Array, sizes: Array) -> float:
         n = residual.shape[1]
         residual = residual - residual.mean(axis=1, keepdims=True)
         found += n / (n - 1) * float((residual**2).sum())
-    return found / (seeds * (seeds - 1) * sizes.sum() ** 2)
+    return found / (seeds * (seeds - 1) * float(sizes.sum()) ** 2)
 
 
 def _cells(
@@ -131,10 +131,3 @@ def _cells(
     units = np.array([numbers.setdefault(key, len(numbers)) for key in zip(codes.tolist(), clusters, strict=True)])
     cells = np.stack([np.bincount(units, row) for row in differences], dtype=np.float64)
     return np.array([code for code, _ in numbers]), cells, np.bincount(units).astype(np.float64)
-
-
-def _leaning(sums: Array) -> int:
-    """1 or -1 by which of the seeds' sums and their negatives comes first in order, 0 where they are the same."""
-    mine, other = np.sort(sums), np.sort(-sums)
-    differ = np.flatnonzero(mine != other)
-    return 0 if not len(differ) else 1 if mine[differ[0]] > other[differ[0]] else -1

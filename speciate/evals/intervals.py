@@ -8,12 +8,11 @@ fair sample of the niche, a wrong verifier, contamination of the training data, 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.evals.resampling import Array, Redrawn, Stratum, redraw, strata_of, studentised
+from speciate.evals.resampling import Array, Redrawn, Stratum, quantile, redraw, strata_of, studentised
 
 Interval = tuple[float, float]
 Scores = Sequence[float]
@@ -59,8 +58,8 @@ def paired_bootstrap(
 
     The plain percentile interval lets a loss as large as the margin pass up to 8 times in 100 where changes are few
     and all in one direction. Five repairs:
-    * percentiles are taken further out, by the t quantile and the n/(n - 1) of each small family (Hesterberg 2015, The
-      American Statistician 69, 371-386; Satterthwaite 1946), all units in one stratum if a family has a single one;
+    * it is as wide as Student's t asks for, with the n/(n - 1) of each small family (Hesterberg 2015, The American
+      Statistician 69, 371-386; Satterthwaite 1946); where a family has a single unit, all units form one stratum;
     * both ends are shifted by the skewness (BCa, Efron 1987, JASA 82, 171-185);
     * a sum of right and wrong moves in whole steps: draws are spread over a step, the ends go half a step further out;
     * a bootstrap never draws what the sample happens not to hold: with no change among n units it has no width. Where
@@ -69,7 +68,7 @@ def paired_bootstrap(
       (Clopper-Pearson; one-sided at 95% it is the rule of three, 3/n);
     * it contains the observed difference.
     With them, right-or-wrong items of one family let such a loss pass 5.1 times in 100 at the worst margin and share
-    of changes, by exact enumeration (`scripts/measure_statistics.py`).
+    of changes, by enumeration (`scripts/measure_statistics.py`).
 
     Swapping base and adapter negates the interval exactly, and the order of the items does not matter. One unit says
     nothing: (-1, 1). Raises ValueError on no items, unequal lengths and scores outside [0, 1].
@@ -217,11 +216,6 @@ def wilson(right: float, n: float, level: float = 0.95) -> Interval:
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)
-
-
-def quantile(level: float) -> float:
-    """The normal quantile that bounds the middle `level` of the distribution: 1.96 for 0.95."""
-    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def orientation(codes: NDArray[np.intp], totals: Array, sizes: Array) -> int:

@@ -43,21 +43,28 @@ class Redrawn:
         """Ends of the middle `level`, moved for skewed and small samples and by half a step."""
         if self.variance == 0:
             return self.estimate, self.estimate
-        quantile = math.sqrt(self.unbiased / self.variance) * student(self.freedom, level)
-        low, high = stretched(self.means - self.estimate, level, self.skewness, quantile)
-        return self.estimate + low - self.step / 2, self.estimate + high + self.step / 2
+        width = math.sqrt(self.unbiased / self.variance) * student(self.freedom, level)
+        low, high = stretched(self.means - self.estimate, level, self.skewness, width)
+        # The draws are spread over a step before they are stretched.
+        half = self.step / 2 * width / quantile(level)
+        return self.estimate + low - half, self.estimate + high + half
 
 
-def stretched(deviations: Array, level: float, skewness: float, quantile: float) -> tuple[float, float]:
-    """Ends of the middle `level` of drawn deviations of a mean, where `quantile` takes the place of the normal one.
+def stretched(deviations: Array, level: float, skewness: float, width: float) -> tuple[float, float]:
+    """Ends of the middle `level` of drawn deviations of a mean, where `width` takes the place of the normal quantile.
 
     The draws give the form, which BCa (Efron 1987, JASA 82, 171-185) corrects for `skewness`: of a mean its bias and
     its acceleration both are a sixth of that. The t quantile gives the width (Hesterberg 2015, The American
     Statistician 69, 371-386); further out among the draws, where he takes it, a sample of five has none.
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = quantile(level)
     low, high = np.quantile(deviations, [_below(-z, skewness / 6), _below(z, skewness / 6)])
-    return float(low) * quantile / z, float(high) * quantile / z
+    return float(low) * width / z, float(high) * width / z
+
+
+def quantile(level: float) -> float:
+    """The normal quantile that bounds the middle `level` of the distribution: 1.96 for 0.95."""
+    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def student(freedom: float, level: float) -> float:
