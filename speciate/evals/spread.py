@@ -66,7 +66,8 @@ def spread_difference(
         raise ValueError("a score is outside [0, 1], or not a number")
     names, codes = coded(families)
     groups = [both[codes == code] for code in range(len(names))]
-    (old, new), shared = _measured(groups, level, seed, draws)
+    (old, new), moved = _measured(groups, level, seed, draws)
+    shared = float(np.corrcoef(moved[0], moved[1]).item(0, 1))
     value = new.value - old.value
     down, up = new.value - new.interval[0], new.interval[1] - new.value
     down_base, up_base = old.value - old.interval[0], old.interval[1] - old.value
@@ -75,8 +76,8 @@ def spread_difference(
     return Spread(value, (max(low, -MOST), min(high, MOST)))
 
 
-def _measured(groups: Sequence[Array], level: float, seed: int, draws: int) -> tuple[list[Spread], float]:
-    """The spread of every model (a column of `groups`), and the correlation of the first's noise with the last's."""
+def _measured(groups: Sequence[Array], level: float, seed: int, draws: int) -> tuple[list[Spread], list[Array]]:
+    """The spread of every model (a column of `groups`), and how far drawn noise moves the observed variance of each."""
     if len(groups) < 2 or min(map(len, groups)) < 2:
         counts = [len(group) for group in groups]
         raise ValueError(f"items of the families: {counts}; a spread needs 2 families, and 2 items in each")
@@ -99,7 +100,7 @@ def _measured(groups: Sequence[Array], level: float, seed: int, draws: int) -> t
         high = _edge(along, across, max(observed, 0.0), tail, value, MOST)
         found.append(Spread(min(value, MOST), (min(low, value), max(high, min(value, MOST)))))
         moved.append(value * 2 * along + across)
-    return found, float(np.corrcoef(moved[0], moved[-1])[0, 1])
+    return found, moved
 
 
 def _noise(group: Array, random: np.random.Generator, draws: int) -> Array:
