@@ -1,6 +1,7 @@
 """A comparison as a person reads it in a terminal: what the page shows, in text.
 
-Makes renderables of the pieces in `terminal`, and measures nothing. All text of a record goes through `plain`. Where
+Makes renderables of the pieces in `terminal`, and measures nothing. All text of a record goes through `line`, which
+shortens it. Where
 there is more than a screen takes, the ends are shown and what is left out is counted.
 """
 
@@ -11,7 +12,7 @@ from speciate.records import Arm, Comparison, Estimate, FamilyScore, Forgetting,
 from speciate.reports import terminal, words
 from speciate.reports.families import by_role, counted, ends, shared
 from speciate.reports.flips import Shown, fair, texts
-from speciate.reports.plain import plain
+from speciate.reports.plain import line
 from speciate.reports.views import recipe
 
 if TYPE_CHECKING:
@@ -46,15 +47,19 @@ def render_comparison(comparison: Comparison) -> "RenderableType":
 
 def _verdict(comparison: Comparison) -> "RenderableType":
     arms = comparison.arms
-    title = terminal.line()
+    title = terminal.said()
     for number, arm in enumerate(arms):
         title.append("\n" if number else "").append_text(terminal.badge(arm.verdict)).append(
-            f"  {plain(arm.label)}", "bold"
+            f"  {line(arm.label, 60)}", "bold"
         )
-    items = " · ".join(f"{count:,} {words.ROLES.get(role, role)}" for role, count in comparison.items.items())
+    items = " · ".join(
+        f"{count:,} {words.ROLES.get(role, role)}" for role, count in list(comparison.items.items())[:12]
+    )
     outcomes: set[Outcome | None] = {arm.verdict for arm in arms}
     colour = next((colour for outcome, colour in _WORST_FIRST if outcome in outcomes), "none")
-    return terminal.headline(title, comparison.verdict, f"items: {items}" if items else "", colour)
+    return terminal.headline(
+        title, [line(sentence, 600) for sentence in comparison.verdict[:60]], f"items: {items}" if items else "", colour
+    )
 
 
 def _arms(arms: Sequence[Arm]) -> "RenderableType":
@@ -71,7 +76,7 @@ def _arms(arms: Sequence[Arm]) -> "RenderableType":
     table = terminal.table("arm", **sides)
     for arm in arms:
         table.add_row(
-            terminal.line((plain(arm.label), "bold")), *(terminal.line(of(arm) or "-") for of in shown.values())
+            terminal.said((line(arm.label, 60), "bold")), *(terminal.said(of(arm) or "-") for of in shown.values())
         )
     return terminal.stack(table, _muted("points, and under them the 95% interval; lost: of general ability"), _blank())
 
@@ -80,21 +85,23 @@ def _details(arm: Arm) -> list["RenderableType"]:
     rows: list[terminal.Row] = []
     for name, of in (("Gain", arm.gain), ("Held out", arm.transfer), ("Forgetting", arm.forgetting)):
         if of:
-            rows.append((name, terminal.line(plain(words.changed(of)))))
-    for gate in arm.gates:
-        words_of = plain(gate.gate, f"{gate.outcome}:", words.decided(gate))
-        rows.append(("Gate", terminal.line((words_of, terminal.COLOURS[gate.outcome]))))
-    for drift in arm.drift:
+            rows.append((name, terminal.said(line(words.changed(of), 200))))
+    for gate in arm.gates[:12]:
+        words_of = line(f"{gate.gate} {gate.outcome}: {words.decided(gate)}", 200)
+        rows.append(("Gate", terminal.said((words_of, terminal.COLOURS[gate.outcome]))))
+    for drift in arm.drift[:6]:
         found = f"{words.ROLES[drift.role]}: forward {words.drift(drift.forward, drift.forward_ci95)}, "
         found += f"reverse {words.drift(drift.reverse, drift.reverse_ci95)} nats/token, {drift.items:,} items"
-        rows.append(("Drift", terminal.line(found)))
+        rows.append(("Drift", terminal.said(found)))
     if arm.spread:
         base, adapter = arm.spread
         found = f"{words.spread(base)} → {words.spread(adapter)} between {adapter.families:,} families"
-        rows.append(("Spread", terminal.line(found)))
+        rows.append(("Spread", terminal.said(found)))
     if arm.intact:
         rows.append(("Base", terminal.intact_line(arm.intact)))
-    title = terminal.line((plain(arm.label), "bold"), ("  " + plain(arm.species, words.seeds(arm.seeds)), "dim"))
+    title = terminal.said(
+        (line(arm.label, 60), "bold"), (f"  {line(arm.species)} {words.seeds(arm.seeds[:12])}", "dim")
+    )
     return [title, terminal.facts(rows)]
 
 
@@ -105,7 +112,7 @@ def _families(arm: Arm, most: int) -> list["RenderableType"]:
         first, last, left_out = ends(some, given[role])
         gap = [f"… {left_out:,} {words.ROLES[role]} between …"] if left_out else []
         rows += [*first, *gap, *last]
-    title = terminal.line((plain(arm.label), "bold"), f"  {words.count(counted(arm), 'family', 'families')}")
+    title = terminal.said((line(arm.label, 60), "bold"), f"  {words.count(counted(arm), 'family', 'families')}")
     legend = "bars: mean score; change: adapter minus base, in points (95% interval)"
     if any(score.held_out for score in arm.families):
         legend += f"; {words.HELD_OUT}held out of training"
@@ -119,10 +126,10 @@ def _contrasts(comparison: Comparison) -> list["RenderableType"]:
     for found in comparison.contrasts[:MOST_CONTRASTS]:
         delta = f"{words.points(found.estimate.delta)} ({words.bounds(found.estimate.ci95)})"
         table.add_row(
-            terminal.line(f"{plain(found.second)} - {plain(found.first)}"),
-            terminal.line(words.ROLES[found.role]),
-            terminal.line(delta),
-            terminal.line(words.p_value(found.p_holm)),
+            terminal.said(f"{line(found.second, 60)} - {line(found.first, 60)}"),
+            terminal.said(words.ROLES[found.role]),
+            terminal.said(delta),
+            terminal.said(words.p_value(found.p_holm)),
         )
     more = len(comparison.contrasts) - MOST_CONTRASTS
     legend = "p: McNemar, corrected by Holm" + (f"; {more:,} more differences" if more > 0 else "")
@@ -135,15 +142,15 @@ def _flips(comparison: Comparison) -> list["RenderableType"]:
         return []
     chosen = fair(comparison.flips)[:MOST_FLIPS]
     shown: list[RenderableType] = [
-        terminal.line((f"{words.count(total, 'answer', 'answers')} changed", "bold"), f"; {len(chosen)} of them:")
+        terminal.said((f"{words.count(total, 'answer', 'answers')} changed", "bold"), f"; {len(chosen)} of them:")
     ]
     for flip in chosen:
         cut = texts(flip, _FLIP)
         way = ("▼ right→wrong", "red") if cut.lost else ("▲ wrong→right", "green")
         shown += [
-            terminal.line(way, "  ", plain(cut.arm, "·", cut.family)),
+            terminal.said(way, "  ", f"{cut.arm} · {cut.family}"),
             terminal.facts(
-                (name, terminal.line(_lines(text)))
+                (name, terminal.said(_lines(text)))
                 for name, text in (
                     ("prompt", cut.prompt),
                     ("base", cut.base),
@@ -163,29 +170,31 @@ def _lines(shown: Shown) -> str:
 
 
 def _recipe(comparison: Comparison) -> list["RenderableType"]:
-    labels = [plain(arm.label) for arm in comparison.arms]
+    labels = [line(arm.label, 60) for arm in comparison.arms]
     shown: list[RenderableType] = []
     for row in recipe(comparison, len(labels)):
         for value, numbers in row.values:
             whose = ", ".join(labels[number] for number in numbers) or "all"
-            shown.append(terminal.line((plain(row.key), "dim"), f"  {plain(value)}  ", (whose, "bold")))
-    return [terminal.line(("Recipes differ", "bold")), *shown, _blank()] if shown else []
+            shown.append(terminal.said((row.key, "dim"), f"  {line(value, 200)}  ", (whose, "bold")))
+    return [terminal.said(("Recipes differ", "bold")), *shown, _blank()] if shown else []
 
 
 def _notes(comparison: Comparison) -> list[terminal.Row]:
     rows: list[terminal.Row] = []
-    for role, count in comparison.left_out.items():
+    for role, count in list(comparison.left_out.items())[:12]:
         found = f"{count:,} {words.ROLES.get(role, role)} items, which not all arms answered"
-        rows.append(("Left out", terminal.line(plain(found))))
+        rows.append(("Left out", terminal.said(line(found, 300))))
     for arm in comparison.arms:
-        for trouble in arm.troubles:
-            found = f"{arm.label}: {trouble.rows:,} of {trouble.n:,} rows of {trouble.model} are {trouble.reason}"
-            rows.append(("No answer", terminal.line(plain(found))))
+        for trouble in arm.troubles[:20]:
+            found = (
+                f"{line(arm.label, 60)}: {trouble.rows:,} of {trouble.n:,} rows of {trouble.model} are {trouble.reason}"
+            )
+            rows.append(("No answer", terminal.said(line(found, 300))))
         if arm.contamination:
-            rows.append(("Leaks", terminal.line(plain(f"{arm.label}: {words.contaminated(arm.contamination)}"))))
+            rows.append(("Leaks", terminal.said(f"{line(arm.label, 60)}: {words.contaminated(arm.contamination)}")))
         if arm.cost:
-            cost = " · ".join(words.quantity(name, value) for name, value in arm.cost.items())
-            rows.append(("Cost", terminal.line(plain(f"{arm.label}: {cost}"))))
+            cost = " · ".join(words.quantity(name, value) for name, value in list(arm.cost.items())[:12])
+            rows.append(("Cost", terminal.said(f"{line(arm.label, 60)}: {line(cost, 400)}")))
     return rows
 
 
@@ -199,8 +208,8 @@ def _nats(arm: Arm) -> str:
 
 
 def _muted(text: str) -> "RenderableType":
-    return terminal.line((text, "dim"))
+    return terminal.said((text, "dim"))
 
 
 def _blank() -> "RenderableType":
-    return terminal.line()
+    return terminal.said()

@@ -145,11 +145,12 @@ def _flips(comparison: Comparison, room: int) -> dict[str, Any]:
         cards.append(card)
         lost += flip.lost
     total = max(comparison.flips_total, len(comparison.flips))
-    shown_all = "all of them are on this page" if len(cards) == total else f"{len(cards):,} of them are on this page"
+    seeds = " Of each arm's first seed." if any(len(arm.seeds) > 1 for arm in comparison.arms) else ""
+    has = "all of them" if len(cards) == total else f"{len(cards):,} of them, spread over arms, families and directions"
     return {
         "flips_total": total,
-        "flip_words": f"{words.count(total, 'answer', 'answers')} changed between right and wrong; {shown_all}, "
-        f"spread over arms, families and directions: {lost:,} right → wrong, {len(cards) - lost:,} wrong → right.",
+        "flip_words": f"{words.count(total, 'answer', 'answers')} changed between right and wrong. This page has "
+        f"{has}: {lost:,} right → wrong, {len(cards) - lost:,} wrong → right.{seeds}",
         "shown_words": f"Shown: {len(cards):,} of {total:,}.",
         "cards_shown": len(cards),
         "cards": Markup("\n".join(cards)),

@@ -11,7 +11,8 @@ from speciate.records import Arm, CurvePoint, FamilyScore
 from speciate.reports import words
 from speciate.reports.families import by_role
 from speciate.reports.plain import line
-from speciate.reports.sheet import TEXT, WIDTH, Mark, Scale, Sheet, fitted, mark_of, scale, width_of
+from speciate.reports.sheet import WIDTH, Mark, Scale, Sheet, fitted, mark_of, scale, width_of
+from speciate.reports.svg import TEXT
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42.0, 350.0, 26.0, 38.0
 _SMALL = 11.5

@@ -1,21 +1,21 @@
 """A sheet to draw on, in pixels from its top left, and the scales and marks that all drawings share.
 
-matplotlib's objects and its SVG backend do the drawing, nothing of pyplot, and its settings are put back. The same
-drawing always gives the same bytes. Knows nothing of records.
+matplotlib's objects and its SVG backend do the drawing, nothing of pyplot, and its settings are put back; words are
+left to the reader's browser, which has fonts for them. The same drawing always gives the same bytes. Knows nothing of
+records.
 """
 
 import threading
 import unicodedata
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from speciate.reports.svg import inline, placeholder
+from speciate.reports.svg import TEXT, Words, inline, placeholder
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.artist import Artist
 
 ARM_COLOURS = 8
 MARKERS = ("D", "s", "^", "v", "P", "X", "p", "h", "*", "<", ">", "d")
@@ -23,19 +23,12 @@ MARKERS = ("D", "s", "^", "v", "P", "X", "p", "h", "*", "<", ">", "d")
 WIDTH = 360
 """Pixels: what a phone shows unscaled, so that text keeps its size there."""
 
-TEXT = 12.5
-"""Size of letters, in pixels."""
-
 _LOCK = threading.Lock()
 """matplotlib's settings are those of the process."""
 _SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
     "svg.hashsalt": "speciate",
     "svg.id": None,
-    "text.parse_math": False,
-    "text.usetex": False,
     "path.simplify": False,
-    "axes.unicode_minus": True,
 }
 
 
@@ -87,11 +80,12 @@ def scale(values: Sequence[float], start: float, end: float, room: float = 0.06,
 
 
 class Sheet:
-    """What is drawn, in pixels from the top left; later things lie above earlier ones."""
+    """What is drawn, in pixels from the top left; later things lie above earlier ones, and words above all."""
 
     def __init__(self, height: float) -> None:
         self.height = height
-        self._drawn: list[Callable[[Axes], object]] = []
+        self._drawn: list[Callable[[], Artist]] = []
+        self._words: list[Words] = []
 
     def strokes(
         self,
@@ -101,15 +95,19 @@ class Sheet:
         dashes: Sequence[float] = (),
     ) -> None:
         """Lines through points, all of them one path."""
+        from matplotlib.lines import Line2D
+
         points = [point for line in lines for point in (*line, (nan, nan))]
         style = (0, tuple(dashes)) if dashes else "-"
         if points:
             xs, ys = zip(*points, strict=True)
             pen = placeholder(colour)
-            self._drawn.append(lambda axes: axes.plot(xs, ys, color=pen, linewidth=width, linestyle=style))
+            self._drawn.append(lambda: Line2D(xs, ys, color=pen, linewidth=width, linestyle=style))
 
     def marks(self, points: Sequence[tuple[float, float]], mark: Mark, size: float = 7.0) -> None:
         """The mark at every point."""
+        from matplotlib.lines import Line2D
+
         colour, paper = placeholder(mark.colour), placeholder("paper")
         look: dict[str, Any] = {
             "linestyle": "none",
@@ -120,13 +118,15 @@ class Sheet:
             "markeredgewidth": 0.0 if mark.filled else 1.5,
         }
         xs, ys = [x for x, _ in points], [y for _, y in points]
-        self._drawn.append(lambda axes: axes.plot(xs, ys, **look))
+        self._drawn.append(lambda: Line2D(xs, ys, **look))
 
     def band(self, lows: Sequence[tuple[float, float]], highs: Sequence[tuple[float, float]], colour: str) -> None:
         """The area between two lines over the same places, lightly."""
-        xs, under, over = [x for x, _ in lows], [y for _, y in lows], [y for _, y in highs]
+        from matplotlib.patches import Polygon
+
+        edge = [*lows, *reversed(highs)]
         fill = placeholder(colour)
-        self._drawn.append(lambda axes: axes.fill_between(xs, under, over, color=fill, alpha=0.16, linewidth=0))
+        self._drawn.append(lambda: Polygon(edge, facecolor=fill, alpha=0.16, linewidth=0))
 
     def write(
         self,
@@ -137,43 +137,32 @@ class Sheet:
         size: float = TEXT,
         side: Literal["left", "center", "right"] = "left",
         bold: bool = False,
-        upwards: bool = False,
     ) -> None:
         """Text whose baseline is at `y`."""
-        look: dict[str, Any] = {
-            "color": placeholder(colour),
-            "fontsize": size,
-            "fontweight": "bold" if bold else "normal",
-            "ha": side,
-            "va": "baseline",
-            "rotation": 90 if upwards else 0,
-            "rotation_mode": "anchor",
-        }
-        self._drawn.append(lambda axes: axes.text(x, y, text, **look))
+        self._words.append(Words(x, y, text, colour, size, side, bold))
 
     def svg(self, name: str, title: str, description: str) -> str:
         """The drawing as it stands in a page, where `name` is unique; both texts are for those who cannot see it."""
         with _LOCK:
             raw = self._raw()
-        return inline(raw, name, title, description)
+        return inline(raw, self._words, name, title, description)
 
     def _raw(self) -> bytes:
         import matplotlib
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
+        from matplotlib.transforms import Affine2D
 
-        # The font that letters are measured with need not have them all: the reader's browser draws them.
-        with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*missing from")
+        with matplotlib.rc_context(_SETTINGS):
             figure = Figure(figsize=(WIDTH / 72, self.height / 72), dpi=72, frameon=False)
             FigureCanvasSVG(figure)
-            axes = figure.add_axes((0, 0, 1, 1))
-            axes.set_axis_off()
-            axes.set_xlim(0, WIDTH)
-            axes.set_ylim(self.height, 0)
-            axes.set_autoscale_on(False)
-            for draw in self._drawn:
-                draw(axes)
+            from_the_top = Affine2D().scale(1, -1).translate(0, self.height)
+            # Without axes, which would take longer to make than all that is drawn in them.
+            for order, draw in enumerate(self._drawn):
+                artist = draw()
+                artist.set_transform(from_the_top)
+                artist.set_zorder(order)
+                figure.add_artist(artist)
             written = BytesIO()
             figure.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
         return written.getvalue()

@@ -28,7 +28,7 @@ from speciate.records import (
     RunRecord,
 )
 from speciate.reports import words
-from speciate.reports.plain import plain
+from speciate.reports.plain import line, plain
 from speciate.reports.words import HELD_OUT, MEANINGS
 
 COLOURS: dict[Outcome, str] = {"passed": "green", "failed": "red", "undecided": "yellow"}
@@ -73,9 +73,9 @@ def text(renderable: RenderableType) -> str:
     return shown.encode(console.encoding, errors="replace").decode(console.encoding)
 
 
-def line(*parts: str | Text | tuple[str, str], folded: bool = True) -> Text:
-    """One line of words, some of them in a style."""
-    return Text.assemble(*parts, overflow="fold" if folded else "ellipsis")
+def said(*parts: str | Text | tuple[str, str]) -> Text:
+    """Words, some of them in a style."""
+    return Text.assemble(*parts, overflow="fold")
 
 
 def stack(*parts: RenderableType) -> RenderableType:
@@ -161,8 +161,8 @@ def headline(title: Text, lines: Iterable[str], subject: str, colour: str) -> Re
     framed = [title, *(Text(plain(line), style=colour) for line in lines)]
     if subject:
         framed.append(Text(plain(subject), style="dim"))
-    for line in framed:
-        line.overflow = "fold"
+    for part in framed:
+        part.overflow = "fold"
     return Panel(Group(*framed), border_style=colour, box=box.ROUNDED)
 
 
@@ -239,7 +239,7 @@ def family_table(families: Iterable[FamilyScore | str]) -> Table:
             drawn.add_row(Text(plain(score), style="dim"))
             continue
         drawn.add_row(
-            Text(f"{HELD_OUT if score.held_out else ''}{plain(score.family)}"),
+            Text(f"{HELD_OUT if score.held_out else ''}{line(score.family, 100)}"),
             bar(score.base, "blue"),
             bar(score.adapter, "magenta"),
             Text(f"{words.whole_points(score.delta, True)} ({' to '.join(map(words.whole_points, score.delta_ci95))})"),

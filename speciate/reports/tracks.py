@@ -56,7 +56,7 @@ def tracks(
     values += [row.bound for row in rows if row.bound is not None]
     across = Scale(*ends, _LEFT, _RIGHT) if ends else scale([*values, 0.0], _LEFT, _RIGHT)
     height = sum(row.height for row in rows)
-    above = _AXIS if height > 420 else 0.0
+    above = _AXIS + 4 if height > 420 else 0.0
     sheet = Sheet(round(above + height + _AXIS))
     ticks = across.ticks()
     for value in ticks:

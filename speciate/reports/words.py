@@ -65,16 +65,20 @@ def count(number: int, one: str, many: str) -> str:
 
 def points(share: float, sign: bool = True) -> str:
     """A share or a difference of two, in points."""
-    if not math.isfinite(share):
+    if not _known(share):
         return "unknown"
     # No sign before nothing.
-    hundredths = 100 * share if abs(share) >= 0.0005 else 0.0
-    return f"{hundredths:+.1f}" if sign else f"{hundredths:.1f}"
+    if abs(share) < 0.0005:
+        return "0.0"
+    return f"{100 * share:+.1f}" if sign else f"{100 * share:.1f}"
 
 
 def whole_points(share: float, sign: bool = False) -> str:
     """The same where there is little room."""
-    return f"{round(100 * share):{'+' if sign else ''}d}" if math.isfinite(share) else "unknown"
+    if not _known(share):
+        return "unknown"
+    whole = round(100 * share)
+    return f"{whole:+d}" if sign and whole else f"{whole:d}"
 
 
 def bounds(interval: tuple[float, float], sign: bool = False) -> str:
@@ -192,11 +196,13 @@ def amount(name: str, value: float) -> str:
         return duration(value)
     if name.endswith("_bytes"):
         return size(value)
-    return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
 
 
 def duration(seconds: float) -> str:
     """Short enough for many of them in one line."""
+    if not 0 <= seconds < 1e9:
+        return "unknown"
     if seconds < 10:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -223,3 +229,8 @@ def seeds(of: Sequence[int | None]) -> str:
 def drift(nats: float, interval: tuple[float, float]) -> str:
     """KL divergence in nats per token."""
     return f"{nats:.3g} ({interval[0]:.3g} to {interval[1]:.3g})"
+
+
+def _known(figure: float) -> bool:
+    """Whether a figure is one, and can be written in a few digits."""
+    return math.isfinite(figure) and abs(figure) < 1e6

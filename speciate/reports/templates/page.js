@@ -8,7 +8,7 @@
   const more = document.querySelector(".more");
   const cards = Array.from(document.querySelectorAll(".flip"));
   const texts = new Map();
-  const value = (id) => document.getElementById(id).value;
+  const value = (id) => document.getElementById(id)?.value ?? "";
   const number = (count) => count.toLocaleString("en");
   let most = FIRST;
 
@@ -30,7 +30,7 @@
     }
     const open = Math.min(matching, room);
     const filtered = matching < cards.length ? ` of ${number(matching)} that match` : "";
-    shown.textContent = `Shown: ${number(open)}${filtered}; ${number(cards.length)} are on this page, `
+    shown.textContent = `Shown: ${number(open)}${filtered}, of ${number(cards.length)} on this page and `
       + `${number(Number(shown.dataset.total))} in all.`;
     more.hidden = open === matching;
   };
