@@ -174,8 +174,8 @@ def passing(n: int, margin: float, gained_share: float, most_lost: int, most_gai
     [
         (1000, 3.00 / 1000, 0.0),  # three items: what the rule of three lets through
         (1000, 4.49 / 1000, 0.0),  # just above where Tango's interval lets one lost item pass, 6 times in 100
-        (1000, 7.55 / 1000, 0.0),
-        (400, 1.20 / 400, 2.0 / 400),
+        (1000, 3.01 / 1000, 1 / 1000),  # without Tango's interval 7.6 in 100
+        (1000, 1.01 / 1000, 2 / 1000),  # without its quarter of a step 5.4
         (4000, 42.2 / 4000, 0.0),  # above RARE: the percentile interval alone lets 8 in 100 pass
     ],
 )
