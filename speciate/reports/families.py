@@ -39,10 +39,8 @@ def shared(arm: Arm, most: int) -> dict[Role, int]:
     """How many families of each role are shown, where an arm may show `most`: none of the roles crowds out another."""
     roles = by_role(arm)
     given: dict[Role, int] = dict.fromkeys(roles, 0)
-    while roles and sum(given.values()) < most and any(given[role] < len(some) for role, some in roles.items()):
-        for role in sorted(roles, key=lambda role: given[role] / len(roles[role])):
-            if given[role] < len(roles[role]) and sum(given.values()) < most:
-                given[role] += 1
+    for _ in range(min(most, counted(arm))):
+        given[min(roles, key=lambda role: given[role] / len(roles[role]))] += 1
     return given
 
 

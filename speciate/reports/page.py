@@ -114,7 +114,10 @@ def _curves(arms: Sequence[Arm]) -> list[tuple[str, str]]:
 
     drawn = [
         (planes.curves(arms, "dev-loss", "loss, nats/token", lambda point: point.dev_loss), "Loss on the dev items"),
-        (planes.curves(arms, "loss", "loss, nats/token", lambda point: point.loss), "Loss on the training rows"),
+        (
+            planes.curves(arms, "training-loss", "loss, nats/token", lambda point: point.loss),
+            "Loss on the training rows",
+        ),
     ]
     return [(Markup(drawing), caption) for drawing, caption in drawn if drawing]
 

@@ -44,7 +44,7 @@ def losses(arms: Sequence[Arm]) -> str:
             lane = Lane(loss.delta, *loss.ci95, mark_of(number))
             rows.append(Row(_name(arm), _figure(loss.delta, loss.ci95), (lane,), allowed))
     title = "Forgetting in general points, with 95% intervals; to the right of 0 is a loss"
-    return tracks("loss", title, _told(rows), rows, _tick) if rows else ""
+    return tracks("forgetting", title, _told(rows), rows, _tick) if rows else ""
 
 
 def contrasts(found: Sequence[Contrast], arms: Sequence[Arm]) -> str:

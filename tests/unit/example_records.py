@@ -2,7 +2,7 @@
 
 import math
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from speciate.records import (
     AdapterCard,
@@ -416,6 +416,40 @@ def _flip(number: int, labels: list[str], niche: int, general: int) -> Flip:
         prompt=PROOF.replace("(a d", f"({variable}{number} a d"),
         base_output=RIGHT if lost else WRONG,
         adapter_output=WRONG if lost else RIGHT,
-        reason="wrong" if lost else "ok",
+        reason="wrong",
         detail="type mismatch\n  h\nhas type\n  d ∧ y : Prop\nbut is expected to have type\n  d : Prop" if lost else "",
     )
+
+
+HOSTILE = (
+    '"><script>alert(1)</script><img src=x onerror=alert(1)></style></svg>]]>--> \x00\x1b[31m\u202e\u2066\ud800 &amp; '
+    "{{7*7}}{% raw %} ${x} `c` | [a](javascript:x) ![b](//h/i.png) @mention #12 https://evil.example \\ url(//x) }*{ "
+)
+"""Text that would be markup, style, script, a template, a mention or a command of a terminal if it were let."""
+
+
+def hostile(text: str = HOSTILE, arms: int = 3, niche: int = 5, flips: int = 60) -> Comparison:
+    """A comparison in which every text that others write holds `text`."""
+    dumped = comparison(arms, niche, flips=flips).model_dump(by_alias=True)
+    marked = _marked(dumped, text)
+    marked["verdict"] = [sentence + text for sentence in dumped["verdict"]]
+    return Comparison.model_validate(marked)
+
+
+def _marked(value: Any, text: str) -> Any:
+    if isinstance(value, str):
+        return value + text
+    if isinstance(value, list | tuple):
+        return [_marked(one, text) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {
+            f"{key}{text}" if key in OPEN_KEYS else key: one if key in HONEST else _marked(one, text)
+            for key, one in cast("dict[str, Any]", value).items()
+        }
+    return value
+
+
+HONEST = {"schema", "speciate", "verdict", "role", "outcome"}
+"""Keys of what is not free text."""
+OPEN_KEYS = {"device", "torch", "peft", "seconds", "adapter_parameters"}
+"""Keys that are free text themselves."""
