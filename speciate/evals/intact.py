@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from speciate.errors import AdapterInert, AdapterUnchanged, BaseAltered, TrainingDiverged
 from speciate.models.adapter import trainable, weights_digest
 from speciate.models.base import BaseSource, Compute, digest_folder, load_model, memory_digest
+from speciate.models.population import BASE, Population
 from speciate.models.sampler import prompt_ids
 from speciate.records import Intact
 
@@ -48,6 +49,21 @@ def check_adapter(model: "PeftModel", digest_before: str, batch: "torch.Tensor")
         off = logits(model, batch)
     if torch.equal(off, logits(model, batch)):
         raise AdapterInert(f"the adapter changes no output of the base on {len(batch)} prompts")
+
+
+def inert(population: Population, prompts: Sequence[str]) -> list[str]:
+    """The adapters that say what their base says to the prompts, bit for bit."""
+    import torch
+
+    batch = probe(population.tokenizer, prompts, population.model.device)
+    with population.speaking([BASE] * len(batch)):
+        off = logits(population.model, batch)
+    found: list[str] = []
+    for member in population.adapters:
+        with population.speaking([member] * len(batch)):
+            if torch.equal(off, logits(population.model, batch)):
+                found.append(member)
+    return found
 
 
 def check_base(

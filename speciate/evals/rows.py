@@ -52,7 +52,9 @@ class Rows:
 
     def taken(self, places: Sequence[int]) -> "Rows":
         """The rows at these places, in their order."""
-        return Rows(self.table.take(places))
+        import pyarrow as pa
+
+        return Rows(self.table.take(pa.array(places, pa.int64())))
 
     def items_digest(self) -> str:
         """Digest of the items that were answered, whatever their order."""

@@ -5,6 +5,7 @@ The base's own weights are never changed: an adapter that would change them is r
 
 import difflib
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,11 +140,13 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
     peft: PeftModel | None = None
     for name, source in adapters.items():
         try:
-            config = PeftConfig.from_pretrained(str(source.folder))
-            config.inference_mode = True
-            if peft is None:
-                peft = PeftModelForCausalLM(model, config, adapter_name=name)
-            result: Any = peft.load_adapter(str(source.folder), name, is_trainable=False)
+            # What PEFT warns of while it loads is checked below, and is an error here.
+            with warnings.catch_warnings(action="ignore", category=UserWarning):
+                config = PeftConfig.from_pretrained(str(source.folder))
+                config.inference_mode = True
+                if peft is None:
+                    peft = PeftModelForCausalLM(model, config, adapter_name=name)
+                result: Any = peft.load_adapter(str(source.folder), name, is_trainable=False)
         except (RuntimeError, ValueError, TypeError, KeyError, SafetensorError) as error:
             why = " ".join(str(error).split())
             raise AdapterMismatch(f"the adapter in {str(source.folder)!r} does not fit this base: {why:.300}") from error

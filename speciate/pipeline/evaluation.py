@@ -16,7 +16,7 @@ from typing import Any
 
 from speciate import __version__, runs, storage
 from speciate.errors import AdapterInert, InputError, NotFound, ResumeMismatch
-from speciate.evals.intact import logits, probe
+from speciate.evals.intact import inert
 from speciate.evals.runner import Settings
 from speciate.evals.sources import Part, Questions, questions
 from speciate.models.adapter import load_adapters
@@ -241,18 +241,9 @@ def measured_in(
 
 def check_speaking(population: Population, parts: Sequence[Part], adapters: Mapping[str, Meant]) -> None:
     """Raises AdapterInert for an adapter that says what the base says: no score would be its own."""
-    import torch
-
-    if not adapters:
-        return
     prompts = [item.prompt for part in parts for item in part.items[:PROBES]][:PROBES] or list(PLAIN)
-    batch = probe(population.tokenizer, prompts, population.model.device)
-    with population.speaking([BASE] * len(batch)):
-        off = logits(population.model, batch)
-    for label, adapter in adapters.items():
-        with population.speaking([label] * len(batch)):
-            if torch.equal(off, logits(population.model, batch)):
-                raise AdapterInert(
-                    f"{adapter.reference!r} loads but changes nothing: on {len(batch)} prompts its base gives the same "
-                    "logits, bit for bit, so any score would be the base's"
-                )
+    for label in inert(population, prompts):
+        raise AdapterInert(
+            f"{adapters[label].reference!r} loads but changes nothing: on {len(prompts)} prompts its base gives the same "
+            "logits, bit for bit, so any score would be the base's"
+        )
