@@ -103,7 +103,7 @@ def test_it_is_well_formed_and_its_identifiers_are_unique(two: str) -> None:
 def test_nothing_runs_and_nothing_is_fetched_but_what_the_policy_names(two: str) -> None:
     outline = Outline(two)
     (script,), (style,) = outline.texts["script"], outline.texts["style"]
-    policy = next(a["content"] for tag, a in outline.elements if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(a["content"] for _, a in outline.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy
     directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
     assert directives["default-src"] == "'none'"

