@@ -87,7 +87,7 @@ def test_version_and_help_of_nothing(speciate: Speciate):
     [
         (["trian", "x"], "there is no command 'trian'; did you mean 'train'?"),
         (["recipe", "chekc"], "there is no command 'chekc'; did you mean 'check'?"),
-        (["zzz"], "there is no command 'zzz'; known: base, completion, data, doctor"),
+        (["zzz"], "there is no command 'zzz'; known: base, compare, completion, data, doctor, eval"),
         (["train"], "Missing argument 'RECIPE'"),
         (["train", "r.yaml", "--sed", "1"], "No such option '--sed'"),
         (["train", "r.yaml", "--seed", "x"], "'x' is not a valid integer"),
