@@ -90,9 +90,7 @@ def _details(arm: Arm) -> list["RenderableType"]:
         words_of = line(f"{gate.gate} {gate.outcome}: {words.decided(gate)}", 200)
         rows.append(("Gate", terminal.said((words_of, terminal.COLOURS[gate.outcome]))))
     for drift in arm.drift[:6]:
-        found = f"{words.ROLES[drift.role]}: forward {words.drift(drift.forward, drift.forward_ci95)}, "
-        found += f"reverse {words.drift(drift.reverse, drift.reverse_ci95)} nats/token, {drift.items:,} items"
-        rows.append(("Drift", terminal.said(found)))
+        rows.append(("Drift", terminal.said(f"{words.ROLES[drift.role]}: {words.drifted(drift)}")))
     if arm.spread:
         base, adapter = arm.spread
         found = f"{words.spread(base)} → {words.spread(adapter)} between {adapter.families:,} families"
@@ -186,9 +184,7 @@ def _notes(comparison: Comparison) -> list[terminal.Row]:
         rows.append(("Left out", terminal.said(line(found, 300))))
     for arm in comparison.arms:
         for trouble in arm.troubles[:20]:
-            found = (
-                f"{line(arm.label, 60)}: {trouble.rows:,} of {trouble.n:,} rows of {trouble.model} are {trouble.reason}"
-            )
+            found = f"{line(arm.label, 60)}: {words.improper(trouble)}"
             rows.append(("No answer", terminal.said(line(found, 300))))
         if arm.contamination:
             rows.append(("Leaks", terminal.said(f"{line(arm.label, 60)}: {words.contaminated(arm.contamination)}")))

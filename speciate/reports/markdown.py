@@ -174,11 +174,7 @@ def _doubts(comparison: Comparison, arms: Sequence[Arm]) -> str:
     left_out = items(comparison.left_out)
     lines = [f"- left out, since not all arms answered them: {escaped(left_out, 400)}"] if left_out else []
     for arm in arms:
-        lines += [
-            f"- {escaped(arm.label)}: {trouble.rows:,} of {trouble.n:,} rows of {escaped(trouble.model)} "
-            f"without a proper answer ({escaped(trouble.reason)})"
-            for trouble in arm.troubles[:20]
-        ]
+        lines += [f"- {escaped(arm.label)}: {escaped(words.improper(trouble), 200)}" for trouble in arm.troubles[:20]]
         if arm.contamination:
             lines.append(f"- {escaped(arm.label)}: contamination {words.contaminated(arm.contamination)}")
         if arm.intact:

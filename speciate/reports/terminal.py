@@ -19,6 +19,7 @@ from rich.text import Text
 from speciate.records import (
     AdapterCard,
     Baseline,
+    Drift,
     Estimate,
     FamilyScore,
     Forgetting,
@@ -93,6 +94,8 @@ def render_run(record: RunRecord) -> RenderableType:
         ("Speed", Text(f"{record.tokens_per_second:,.0f} tokens/s on {plain(record.device, record.precision)}")),
         ("Memory", Text(f"{words.size(record.peak_memory_bytes)} at most, without the verifier's process")),
         ("Data", Text(data)),
+        *([("Overlap", Text(words.contaminated(record.contamination)))] if record.contamination else []),
+        *(("No answer", Text(plain(words.improper(trouble)))) for trouble in record.troubles),
         ("Adapter", _path(record.adapter)),
         ("Run", _path(record.run_dir)),
         *(("Note", Text(plain(note))) for note in record.notes),
@@ -100,8 +103,8 @@ def render_run(record: RunRecord) -> RenderableType:
     subject = f"{plain(record.run)} · seed {record.seed}"
     return Group(
         _headline(record.species, subject, record.verdict),
-        _evidence(record),
-        _families(record.families),
+        _evidence(record, record.drift),
+        _families(record.families, record.general),
         facts(rows),
         _next(record.gates, f"speciate registry show {_short(record.adapter_digest)}"),
     )
@@ -173,7 +176,7 @@ def badge(verdict: Outcome | None) -> Text:
     return Text(f" {verdict.upper()} ", style=f"bold reverse {COLOURS[verdict]}")
 
 
-def _evidence(of: Evidence) -> RenderableType:
+def _evidence(of: Evidence, drifts: Iterable[Drift] = ()) -> RenderableType:
     outcomes = {gate.gate: gate for gate in of.gates}
     rows: list[Row] = [
         ("Gain", _gain(of.gain, outcomes.pop("min_gain", None))),
@@ -183,6 +186,7 @@ def _evidence(of: Evidence) -> RenderableType:
     ]
     if nats := of.forgetting.nats:
         rows.append(("Text loss", Text(words.text_loss(nats))))
+    rows += [("Drift", Text(f"{words.ROLES[drift.role]}: {words.drifted(drift)}")) for drift in drifts]
     for gate in outcomes.values():
         rows.append(("Gate", Text.assemble(plain(gate.gate, gate.explanation), ": ", _outcome(gate))))
     rows.append(("Base", intact_line(of.intact)))
@@ -221,10 +225,10 @@ def intact_line(intact: Intact) -> Text:
     return Text.assemble((word, f"bold {'green' if intact.holds else 'red'}"), f": {found}")
 
 
-def _families(families: Sequence[FamilyScore]) -> RenderableType:
-    if not families:
+def _families(families: Sequence[FamilyScore], general: Sequence[FamilyScore] = ()) -> RenderableType:
+    if not families and not general:
         return Text("")
-    ordered = sorted(families, key=lambda score: score.held_out)
+    ordered = [*sorted(families, key=lambda score: score.held_out), *(["general:"] if general else []), *general]
     legend = "bars: mean score; change: adapter minus base, in points (95% interval)"
     if any(score.held_out for score in families):
         legend += f"; {HELD_OUT}held out of training"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from speciate.reports.sheet import WIDTH, Mark, Scale, Sheet, fitted, scale, width_of
 
 _LEFT, _RIGHT = 4.0, WIDTH - 4.0
-_NAME, _LANE, _GAP, _HEADING, _AXIS = 17.0, 9.0, 9.0, 26.0, 20.0
+_NAME, _LANE, _GAP, _HEADING, _AXIS = 19.0, 9.0, 8.0, 26.0, 20.0
 
 
 class Lane(NamedTuple):
@@ -79,8 +79,8 @@ def _draw(sheet: Sheet, rows: Sequence[Row], across: Scale, ticks: Sequence[floa
             top += row.height
             continue
         taken = width_of(row.figure)
-        sheet.write(0, top + _NAME - 4, fitted(row.name, WIDTH - 10 - taken))
-        sheet.write(WIDTH, top + _NAME - 4, row.figure, "soft", side="right")
+        sheet.write(0, top + _NAME - 6, fitted(row.name, WIDTH - 10 - taken))
+        sheet.write(WIDTH, top + _NAME - 6, row.figure, "soft", side="right")
         # Lines of the grid stand behind intervals only, so that words are read undisturbed.
         begin, end = top + _NAME - 1, top + _NAME + _LANE * len(row.lanes) + 1
         for value in ticks:

@@ -237,9 +237,7 @@ def _facts(arm: Arm, several: bool) -> list[tuple[str, str]]:
     if arm.forgetting and arm.forgetting.nats:
         facts.append(("Text loss", words.text_loss(arm.forgetting.nats)))
     for drift in arm.drift[:6]:
-        ways = f"forward {words.drift(drift.forward, drift.forward_ci95)}, reverse "
-        ways += f"{words.drift(drift.reverse, drift.reverse_ci95)} nats/token, {drift.items:,} items"
-        facts.append((f"Drift, {words.ROLES[drift.role]}", ways))
+        facts.append((f"Drift, {words.ROLES[drift.role]}", words.drifted(drift)))
     if hammer := arm.hammer:
         share = f"{hammer.solved / hammer.n:.1%}" if hammer.n else "0%"
         found = f"{share} ({words.bounds(hammer.ci95)}) of {hammer.n:,} items need no model; {words.hammered(hammer)}"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from speciate.records import (
     Baseline,
     Contamination,
+    Drift,
     Estimate,
     Forgetting,
     GateResult,
@@ -18,6 +19,7 @@ from speciate.records import (
     Nats,
     Outcome,
     Spread,
+    Trouble,
 )
 
 MEANINGS: dict[Outcome, str] = {
@@ -226,9 +228,16 @@ def seeds(of: Sequence[int | None]) -> str:
     return f"seed {known}" if len(of) == 1 else f"seeds {known}" if of else "seed unknown"
 
 
-def drift(nats: float, interval: tuple[float, float]) -> str:
-    """KL divergence in nats per token."""
-    return f"{nats:.3g} ({interval[0]:.3g} to {interval[1]:.3g})"
+def drifted(of: Drift) -> str:
+    """How far an adapter's words are from its base's, both ways."""
+    ways = (("forward", of.forward, of.forward_ci95), ("reverse", of.reverse, of.reverse_ci95))
+    told = ", ".join(f"{way} {nats:.3g} ({low:.3g} to {high:.3g})" for way, nats, (low, high) in ways)
+    return f"{told} nats/token, {of.items:,} items"
+
+
+def improper(of: Trouble) -> str:
+    """Rows without a proper answer."""
+    return f"{of.rows:,} of {of.n:,} rows of {of.model} without a proper answer: {of.reason}"
 
 
 def _known(figure: float) -> bool:

@@ -38,7 +38,7 @@ def test_it_says_what_matters() -> None:
         "lora r=8 - lora r=32 niche -8.4 (-12.4 to -4.4) <0.001",
         "180 answers changed; 3 of them:",
         "train.lora.r 1 lora r=32",
-        "212 of 1,700 rows of base are unfinished",
+        "212 of 1,700 rows of base without a proper answer: unfinished",
     ):
         assert figure in text
 

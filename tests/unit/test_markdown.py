@@ -32,7 +32,7 @@ def test_it_says_what_matters() -> None:
         "right→wrong 27, wrong→right 13, McNemar p 0.27",
         "| train.lora.r | 1 (lora r=32)<br>2 (lora r=8) |",
         "| base | data/base/tiny (ab12ab12) |",
-        "212 of 1,700 rows of base without a proper answer (unfinished)",
+        "212 of 1,700 rows of base without a proper answer: unfinished",
         "base intact: unchanged on disk and in memory",
     ):
         assert figure in made

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_records import DIGEST, card, families, forgetting, gain, gates, intact, run_record
+from example_records import DIGEST, card, comparison, families, forgetting, gain, gates, intact, run_record
 from pydantic import BaseModel
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -123,6 +123,22 @@ def test_families_are_drawn_to_scale_and_held_out_ones_are_marked() -> None:
     assert terminal.HELD_OUT + "quantifiers" in rows["quant"]
     assert lines.index(rows["quant"]) > lines.index(rows["equality"])
     assert terminal.HELD_OUT not in rows["equality"]
+
+
+def test_a_run_shows_its_general_families_its_drift_and_what_casts_doubt() -> None:
+    arm = comparison().arms[0]
+    several = gain().model_copy(update={"seeds": 3, "p_mcnemar": None})
+    told = {"general": arm.general, "drift": arm.drift, "troubles": arm.troubles, "contamination": arm.contamination}
+    text = " ".join(shown(terminal.render_run(run_record(gain=several).model_copy(update=told)), 120).split())
+    for figure in (
+        "pass@1 9.7% → 73.1%, 320 items, mean of 3 seeds; wrong→right 206, right→wrong 3 Hammer",
+        "Drift general: forward 0.032 (0.0288 to 0.0352), reverse 0.0512 (0.0448 to 0.0576) nats/token, 200 items",
+        "No answer 212 of 1,700 rows of base without a proper answer: unfinished",
+        "Overlap 0 items word for word and 3 by a run of 13 words, of 1,700 items (0.2%; above 1.0% is an error)",
+        "+82 (71 to 94) 40",
+    ):
+        assert figure in text
+    assert text.index("quantifiers") < text.index("general: ") < text.index("general/equalities")
 
 
 def test_an_altered_base_is_told_in_words() -> None:
