@@ -1,0 +1,168 @@
+"""Comparisons of runs made by hand: arms, seeds, fronts, contrasts, flips, recipe differences, refusals."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from example_records import run_record
+
+from speciate.errors import Incomparable, InputError
+from speciate.evals.rows import table_of, write_drift, write_rows, write_texts
+from speciate.pipeline.comparison import compare
+from speciate.pipeline.flips import MOST_FLIPS
+from speciate.records import EvalRow, ItemDrift, Role, TextLoss
+from speciate.storage import write_json, write_jsonl
+
+ITEMS = 60
+
+
+def rows(right: list[bool], role: Role, items: list[str], reason: str = "wrong") -> list[EvalRow]:
+    return [
+        EvalRow(
+            item=item,
+            family=f"{role}-{place % 3}",
+            role=role,
+            prompt_digest="sha256:0",
+            prompt=f"prompt of {item}",
+            output="yes" if good else "no",
+            score=float(good),
+            reason="ok" if good else reason,
+            detail="" if good else "a detail",
+            tokens=2,
+            ms=1.0,
+        )
+        for place, (item, good) in enumerate(zip(items, right, strict=True))
+    ]
+
+
+def made(home: Path, name: str, *, niche: float, general: float, seed: int = 0, rate: float = 0.1, **more: Any) -> str:
+    """A run on disk whose adapter is right on these shares of the items, and its base on 10% and 90%."""
+    folder = home / "runs" / name
+    items = more.get("items", ITEMS)
+    names = {role: [f"{role}-{place}" for place in range(items)] for role in ("niche", "general")}
+    base_random, random = np.random.default_rng(1), np.random.default_rng(100 + seed)
+    shares = {"base": {"niche": 0.1, "general": 0.9}, "adapter": {"niche": niche, "general": general}}
+    for model, source in (("base", base_random), ("adapter", random)):
+        its = [
+            row
+            for role in ("niche", "general")
+            for row in rows(
+                [bool(value < shares[model][role]) for value in source.random(items)],
+                role,
+                names[role],
+                more.get("reason", "wrong") if model == "adapter" else "wrong",
+            )
+        ]
+        write_rows(folder / "evals", model, table_of(its))
+        nats = 10.0 if model == "base" else 11.0
+        write_texts(folder / "evals", model, [TextLoss(text=f"t{n}", nats=nats, tokens=5, bytes=20) for n in range(3)])
+        drift = [] if model == "base" else [
+            ItemDrift(item=f"niche-{n}", role="niche", forward=0.1, reverse=0.1, tokens=4) for n in range(5)
+        ]  # fmt: skip
+        write_drift(folder / "evals", model, drift)
+    recipe = {"species": "mine", "seed": seed, "train": {"learning_rate": rate, "lora": {"r": 8}}} | more.get(
+        "recipe", {}
+    )
+    base = {"name": "b", "revision": None, "digest": more.get("base", "sha256:1")}
+    write_json(folder / "start.json", {"recipe": recipe, "base": base})
+    log = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in range(1, 500)] + [
+        {"step": 50, "eval_loss": 2.0}
+    ]
+    write_json(folder / "checkpoints" / "log.json", log)
+    content = {"run": name, "run_dir": str(folder), "seed": seed, "species": "mine"}
+    content |= {"suite_digest": more.get("suite", "sha256:suite")}
+    write_json(folder / "run.json", run_record().document() | content)
+    return str(folder)
+
+
+def test_runs_of_several_seeds_are_one_arm(home: Path) -> None:
+    seeds = [made(home, f"a{seed}", niche=0.8, general=0.9, seed=seed) for seed in range(3)]
+    other = made(home, "b", niche=0.3, general=0.5, seed=9, rate=0.5)
+    found = compare([*seeds, other])
+    first, second = found.arms
+    assert (first.seeds, second.seeds) == ([0, 1, 2], [9])
+    assert [arm.label for arm in found.arms] == ["mine (a0)", "mine (b)"]
+    assert first.gain is not None
+    assert (first.gain.seeds, first.gain.n, first.gain.p_mcnemar) == (3, ITEMS, None)
+    assert second.forgetting is not None
+    assert second.forgetting.delta > 0.2
+    assert (first.on_front, second.on_front) == (True, False)
+    assert [(one.role, one.estimate.delta < 0) for one in found.contrasts] == [("niche", True), ("general", True)]
+    assert [(one.key, one.values) for one in found.recipe] == [("train.learning_rate", ["0.1", "0.5"])]
+    assert found.items == {"niche": ITEMS, "general": ITEMS}
+    apart = compare([*seeds, other], each=True)
+    assert [arm.seeds for arm in apart.arms] == [[0], [1], [2], [9]]
+    assert {one.p_holm is not None for one in apart.contrasts} == {True}
+
+
+def test_the_verdict_is_told_in_words(home: Path) -> None:
+    found = compare(
+        [made(home, "a", niche=0.8, general=0.9, reason="nan"), made(home, "b", niche=0.8, general=0.9, rate=1)]
+    )
+    first, second, *more = found.verdict
+    assert first.startswith("mine (a) gained ")
+    assert "95% interval" in first
+    assert "with 95% confidence it is below" in first
+    assert "Verdict: passed" in second
+    assert any("No difference between mine (b) and mine (a) is shown" in line for line in more)
+    assert any("of the answers of mine (a) are no proper answers" in line and "nan" in line for line in more)
+
+
+def test_an_arm_has_its_curve_drift_losses_and_cost(home: Path) -> None:
+    [arm] = compare([made(home, "a", niche=0.8, general=0.9)]).arms
+    assert 150 < len(arm.curve) < 260
+    assert [point.dev_loss for point in arm.curve if point.dev_loss] == [2.0]
+    assert [(drift.role, drift.items) for drift in arm.drift] == [("niche", 5)]
+    assert arm.forgetting is not None
+    assert arm.forgetting.nats is not None
+    assert arm.forgetting.nats.delta == pytest.approx(0.2)
+    assert arm.cost["seconds"] > 0
+    assert arm.spread is not None
+
+
+def test_flips_can_be_read_and_are_bounded(home: Path) -> None:
+    found = compare([made(home, "a", niche=1.0, general=0.0, items=3 * MOST_FLIPS)])
+    assert found.flips_total > 9000
+    assert len(found.flips) == MOST_FLIPS
+    assert {flip.family for flip in found.flips} == {f"{role}-{n}" for role in ("niche", "general") for n in range(3)}
+    assert [flip.lost for flip in found.flips] == sorted((flip.lost for flip in found.flips), reverse=True)
+    lost = found.flips[0]
+    assert (lost.base_output, lost.adapter_output, lost.detail) == ("yes", "no", "a detail")
+    assert lost.prompt == f"prompt of {lost.item}"
+    won = found.flips[-1]
+    assert (won.lost, won.base_output, won.adapter_output, won.detail) == (False, "no", "yes", "a detail")
+
+
+def test_other_suites_or_items_are_refused_by_their_digests(home: Path) -> None:
+    first = made(home, "a", niche=0.8, general=0.9)
+    newer = made(home, "b", niche=0.8, general=0.9, suite="sha256:newer")
+    fewer = made(home, "c", niche=0.8, general=0.9, items=ITEMS - 10)
+    with pytest.raises(Incomparable, match=r"(?s)a: suite sha256:suite.*b: suite sha256:newer"):
+        compare([first, newer])
+    with pytest.raises(
+        Incomparable, match=r"(?s)a: 60 niche items with digest sha256:\w+\n.*c: 50 niche items with digest"
+    ):
+        compare([first, fewer])
+    found = compare([first, newer, fewer], common=True)
+    assert (found.items, found.left_out) == ({"niche": 50, "general": 50}, {"niche": 10, "general": 10})
+
+
+def test_arms_on_different_bases_are_compared_and_said_to_be(home: Path) -> None:
+    found = compare([made(home, "a", niche=0.8, general=0.9), made(home, "b", niche=0.8, general=0.9, base="sha256:2")])
+    assert len(found.arms) == 2
+    assert any("different bases" in line for line in found.verdict)
+
+
+def test_one_run_twice_is_refused(home: Path) -> None:
+    place = made(home, "a", niche=0.8, general=0.9)
+    with pytest.raises(InputError, match="'a' is named twice"):
+        compare([place, "a"])
+
+
+def test_a_run_of_an_older_version_says_what_it_lacks(home: Path) -> None:
+    place = made(home, "a", niche=0.8, general=0.9)
+    (Path(place) / "evals" / "base.parquet").unlink()
+    write_jsonl(Path(place) / "evals" / "base.jsonl", [])
+    with pytest.raises(OSError, match="base.parquet"):
+        compare([place])
