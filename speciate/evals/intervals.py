@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.evals.resampling import Array, Redrawn, Stratum, quantile, redraw, strata_of, studentised
+from speciate.evals.resampling import Array, Redrawn, Stratum, quantile, redraw, strata_of
 
 Interval = tuple[float, float]
 Scores = Sequence[float]
@@ -158,9 +158,8 @@ def ratio_bootstrap(
     if not (np.isfinite(total).all() and np.isfinite(size).all() and (size > 0).all()):
         raise ValueError("every document needs a finite total and a size above 0")
     _, codes = coded(names)
-    drawn_among = strata_of(codes, total, size)
-    redrawn = redraw(drawn_among, seed, draws)
-    lows, highs = zip(redrawn.ends(level), studentised(drawn_among, level, seed, draws), strict=True)
+    redrawn = redraw(strata_of(codes, total, size), seed, draws, errors=True)
+    lows, highs = zip(redrawn.ends(level), redrawn.studentised_ends(level), strict=True)
     return min(*lows, redrawn.estimate), max(*highs, redrawn.estimate)
 
 

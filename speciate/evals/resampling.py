@@ -38,6 +38,8 @@ class Redrawn:
     """Of the drawn means; a sixth of it is the acceleration of BCa."""
     step: float
     """Between two values that the mean can take; 0 where it can take any."""
+    errors: Array | None = None
+    """The standard error of each drawn mean, from its own units."""
 
     def ends(self, level: float) -> tuple[float, float]:
         """Ends of the middle `level`, moved for skewed and small samples and by half a step."""
@@ -48,6 +50,23 @@ class Redrawn:
         # The draws are spread over a step before they are stretched.
         half = self.step / 2 * width / quantile(level)
         return self.estimate + low - half, self.estimate + high + half
+
+    def studentised_ends(self, level: float) -> tuple[float, float]:
+        """Ends of the middle `level` where every draw is measured in its own standard error: the bootstrap-t.
+
+        DiCiccio & Efron 1996, Statistical Science 11, 189-228. For heavy tails on one side, where a sample without the
+        tail has a low mean and a small error at once. Draws whose units are all alike have no error and say nothing;
+        where there are no others the ends are the estimate.
+        """
+        if self.errors is None:
+            raise ValueError("the draws were made without their errors")
+        error = math.sqrt(self.unbiased)
+        some = self.errors > 1e-6 * error
+        if not some.any():
+            return self.estimate, self.estimate
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        low, high = np.quantile((self.means - self.estimate)[some] / self.errors[some], tails)
+        return self.estimate - float(high) * error, self.estimate - float(low) * error
 
 
 def stretched(deviations: Array, level: float, skewness: float, width: float) -> tuple[float, float]:
@@ -92,64 +111,50 @@ def strata_of(codes: NDArray[np.intp], totals: Array, sizes: Array) -> list[Stra
     return list(zip(np.split(totals[order], bounds), np.split(sizes[order], bounds), strict=True))
 
 
-def redraw(strata: Sequence[Stratum], seed: int, draws: int) -> Redrawn:
-    """Means of `draws` samples, each drawn with replacement within every stratum, which keeps its number of units."""
+def redraw(strata: Sequence[Stratum], seed: int, draws: int, *, errors: bool = False) -> Redrawn:
+    """Means of `draws` samples, each drawn with replacement within every stratum, which keeps its number of units.
+
+    With `errors` each draw's own standard error is kept too, which takes twice as long.
+    """
     random = np.random.default_rng(seed)
-    sums = sum((drawn_sums([totals, sizes], random, draws) for totals, sizes in strata), np.zeros((2, draws)))
-    size = sum(float(sizes.sum()) for _, sizes in strata)
+    size = math.fsum(float(sizes.sum()) for _, sizes in strata)
     estimate = math.fsum(float(total) for totals, _ in strata for total in totals) / size
+    drawn: list[Array] = []
     squares, cubes, unbiased, known = 0.0, 0.0, 0.0, 0.0
     for totals, sizes in strata:
         off = totals - estimate * sizes
-        off -= off.mean()
+        more = [off * off, off * sizes, sizes * sizes] if errors else []
+        drawn.append(drawn_sums([off, sizes, *more], random, draws))
+        off = off - off.mean()
         square, freedom = float(off @ off), max(len(off) - 1, 1)
         squares += square
         cubes += float(off @ off**2)
         unbiased += square * len(off) / freedom
         known += (square * len(off) / freedom) ** 2 / freedom
-    if step := _step([totals for totals, _ in strata]):
-        sums[0] += step * random.uniform(-0.5, 0.5, draws)
+    moved, drawn_size = np.sum([sums[:2] for sums in drawn], axis=0)
+    step = _step([totals for totals, _ in strata])
+    if step:
+        moved += step * random.uniform(-0.5, 0.5, draws)
+    moved /= drawn_size
     return Redrawn(
-        means=sums[0] / sums[1],
+        means=estimate + moved,
         estimate=estimate,
         variance=squares / size**2,
         unbiased=unbiased / size**2,
         freedom=unbiased**2 / known if known else 1.0,
         skewness=cubes / squares**1.5 if squares else 0.0,
         step=step / size,
+        errors=_errors([len(totals) for totals, _ in strata], drawn, moved) / drawn_size if errors else None,
     )
 
 
-def studentised(strata: Sequence[Stratum], level: float, seed: int, draws: int) -> tuple[float, float]:
-    """Ends of the middle `level` where every draw is measured in its own standard error: the bootstrap-t.
-
-    DiCiccio & Efron 1996, Statistical Science 11, 189-228. For heavy tails on one side, where a sample without the
-    tail has a low mean and a small error at once. Draws whose units are all alike have no error and say nothing; where
-    there are no others the ends are the estimate. Every stratum needs two units.
-    """
-    random = np.random.default_rng(seed)
-    size = sum(float(sizes.sum()) for _, sizes in strata)
-    estimate = math.fsum(float(total) for totals, _ in strata for total in totals) / size
-    drawn: list[Array] = []
-    variance = 0.0
-    for totals, sizes in strata:
-        off, n = totals - estimate * sizes, len(totals)
-        drawn.append(drawn_sums([off, sizes, off * off, off * sizes, sizes * sizes], random, draws))
-        variance += n / (n - 1) * float(np.sum((off - off.mean()) ** 2))
-    sums = sum(drawn, np.zeros((5, draws)))
-    moved = sums[0] / sums[1]
-    squares = np.zeros(draws)
-    for (totals, _), (off, sizes, off_off, off_size, size_size) in zip(strata, drawn, strict=True):
-        n = len(totals)
-        spread = off_off - 2 * moved * off_size + moved**2 * size_size - (off - moved * sizes) ** 2 / n
-        squares += n / (n - 1) * spread
-    errors = np.sqrt(np.maximum(squares, 0.0)) / sums[1]
-    error = math.sqrt(variance) / size
-    some = errors > 1e-6 * error
-    if not some.any():
-        return estimate, estimate
-    low, high = np.quantile(moved[some] / errors[some], [(1 - level) / 2, (1 + level) / 2])
-    return estimate - float(high) * error, estimate - float(low) * error
+def _errors(numbers: Sequence[int], drawn: Sequence[Array], moved: Array) -> Array:
+    """The standard error of every drawn sum, from its sums in each stratum and by how much its mean has moved."""
+    squares = np.zeros_like(moved)
+    for n, (off, sizes, off_off, off_size, size_size) in zip(numbers, drawn, strict=True):
+        around_mean = off_off - 2 * moved * off_size + moved**2 * size_size - (off - moved * sizes) ** 2 / n
+        squares += n / (n - 1) * around_mean
+    return np.sqrt(np.maximum(squares, 0.0))
 
 
 def drawn_sums(columns: Sequence[Array], random: np.random.Generator, draws: int) -> Array:

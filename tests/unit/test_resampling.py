@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from speciate.evals.resampling import drawn_sums, quantile, redraw, strata_of, student, studentised
+from speciate.evals.resampling import drawn_sums, quantile, redraw, strata_of, student
 
 DRAWS = 20_000
 
@@ -89,14 +89,20 @@ def test_the_ends_of_a_skewed_sample_are_those_of_scipys_bca() -> None:
 def test_the_bootstrap_t_of_normal_data_is_students_t() -> None:
     values = np.random.default_rng(10).normal(size=60)
     expected = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    low, high = studentised([(np.sort(values), np.ones(60))], 0.95, 11, DRAWS)
+    low, high = redraw([(np.sort(values), np.ones(60))], 11, DRAWS, errors=True).studentised_ends(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03)
+
+
+def test_draws_without_their_errors_have_no_bootstrap_t() -> None:
+    with pytest.raises(ValueError, match="without their errors"):
+        redraw([(np.arange(5.0), np.ones(5))], 0, 10).studentised_ends(0.95)
 
 
 def test_the_bootstrap_t_measures_each_stratum_around_its_own_mean() -> None:
     random = np.random.default_rng(12)
     near, far = np.sort(random.normal(0, 1, 100)), np.sort(random.normal(50, 1, 100))
-    low, high = studentised([(near, np.ones(100)), (far, np.ones(100))], 0.95, 13, DRAWS)
+    strata = [(near, np.ones(100)), (far, np.ones(100))]
+    low, high = redraw(strata, 13, DRAWS, errors=True).studentised_ends(0.95)
     assert high - low == pytest.approx(2 * 1.97 / math.sqrt(200), rel=0.15)
 
 
