@@ -138,7 +138,7 @@ def uneven(setting: str, kind: Kind, families: int, n: int, width: float, before
         scores = [
             (row < right[family]).astype(float).tolist() for row, right in zip(drawn, (earlier, chance), strict=True)
         ]
-        return spread_difference(*scores, names, level=level, seed=seed, draws=DRAWS).interval
+        return spread_difference(scores[0], scores[1], names, level=level, seed=seed, draws=DRAWS).interval
 
     truth = float(chance.std() - (0.0 if before is None else earlier.std()))
     return World("spread" if before is None else "spread_difference", setting, kind, truth, experiment)
