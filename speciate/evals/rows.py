@@ -76,7 +76,7 @@ def write_rows(folder: Path, model: str, table: "Table") -> None:
     import pyarrow.parquet as pq
 
     content = io.BytesIO()
-    pq.write_table(table, content, compression=COMPRESSION)
+    pq.write_table(table, content, compression=COMPRESSION, write_page_checksum=True)
     write_bytes(folder / f"{model}.parquet", content.getvalue())
 
 
@@ -88,7 +88,7 @@ def read_rows(folder: Path, model: str) -> Rows:
     path = folder / f"{model}.parquet"
     try:
         # Not read_table: it loads pandas.
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise StorageError(f"{str(path)!r} cannot be read: {str(error).splitlines()[0]}") from error

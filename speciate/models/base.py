@@ -159,8 +159,8 @@ def as_precision(name: str) -> Precision:
     return name
 
 
-def load_tokenizer(source: BaseSource) -> "PreTrainedTokenizerBase":
-    """The base's tokenizer, padding on the left.
+def load_tokenizer(source: BaseSource, *, chat: bool = True) -> "PreTrainedTokenizerBase":
+    """The base's tokenizer, padding on the left; `chat` asks for one that tells questions and answers apart.
 
     Raises BaseNotFound where its files are missing or damaged, InputError where it has no chat template or end token.
     """
@@ -170,7 +170,7 @@ def load_tokenizer(source: BaseSource) -> "PreTrainedTokenizerBase":
         tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:
         raise unreadable(source, "tokenizer", error) from error
-    if tokenizer.chat_template is None:
+    if chat and tokenizer.chat_template is None:
         raise InputError(
             f"base {source.name!r} has no chat template, so questions and answers cannot be told apart: "
             "choose an instruction-tuned base, or add a chat_template to its tokenizer"

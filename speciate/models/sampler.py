@@ -18,7 +18,9 @@ def stop_tokens(model: "CausalLM | None", tokenizer: "PreTrainedTokenizerBase") 
 
 
 def prompt_ids(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
-    """Token ids of a user's message, up to where the answer begins."""
+    """Token ids of a user's message, up to where the answer begins; of plain text where there is no chat template."""
+    if tokenizer.chat_template is None:
+        return list(tokenizer(prompt)["input_ids"])
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
     )

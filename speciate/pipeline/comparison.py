@@ -136,7 +136,7 @@ def arm_of(label: str, group: Sequence[Subject], pairs: Mapping[Role, Paired]) -
         base=dict(first.base),
         adapters=[subject.adapter for subject in group if subject.adapter],
         verdict=next((worst for worst in WORST if worst in verdicts), None),
-        gates=first.gates,
+        gates=next((subject.gates for worst in WORST for subject in group if subject.verdict == worst), []),
         gain=figures.estimate(pairs["niche"], METRIC["niche"]) if measured["niche"] else None,
         transfer=figures.estimate(pairs["transfer"], METRIC["transfer"]) if measured["transfer"] else None,
         forgetting=figures.lost(pairs["general"], METRIC["general"], nats) if measured["general"] else None,
@@ -147,6 +147,7 @@ def arm_of(label: str, group: Sequence[Subject], pairs: Mapping[Role, Paired]) -
         general=figures.families(pairs["general"], first.chance),
         drift=figures.drift_of([subject.drift for subject in group]),
         spread=spreads[:2] if spreads else None,
+        spread_change=spreads[2] if spreads else None,
         hammer=record.hammer if isinstance(record, RunRecord) else None,
         intact=record.intact if isinstance(record, RunRecord) else None,
         troubles=[trouble for subject in group for trouble in figures.troubles(label, subject.rows)]
@@ -169,10 +170,10 @@ def front(arms: list[Arm]) -> list[Arm]:
     places = [(arm.gain.delta, -arm.forgetting.delta) if arm.gain and arm.forgetting else None for arm in arms]
     marked: list[Arm] = []
     for arm, place in zip(arms, places, strict=True):
-        beaten = place is None or any(
+        beaten = place is not None and any(
             other is not None and other != place and other[0] >= place[0] and other[1] >= place[1] for other in places
         )
-        marked.append(arm.model_copy(update={"on_front": not beaten}))
+        marked.append(arm.model_copy(update={"on_front": None if place is None else not beaten}))
     return marked
 
 

@@ -100,11 +100,18 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
                 "seconds": round(seconds, 2),
                 "tokens_per_second": round(measured.tokens / measured.seconds, 1) if measured.seconds else 0.0,
                 "versions": versions(),
-                "notes": [*found.notes, *unchecked(labels.values(), source)],
+                "notes": [*found.notes, *unchecked(labels.values(), source), *plainly(source)],
             }
         )
         storage.write_json(folder / runs.EVAL, done.document())
     return done
+
+
+def plainly(source: BaseSource) -> list[str]:
+    """What to say of a base that has no chat template."""
+    if load_tokenizer(source, chat=False).chat_template is not None:
+        return []
+    return [f"{source.name!r} has no chat template: prompts are given to it as plain text, to be continued"]
 
 
 def find_suite(name: str) -> LoadedSuite:
@@ -222,7 +229,7 @@ def measured_in(
 ) -> Measured:
     """Load the base once with all adapters on it, and measure."""
     with progress.phase("loading the base"):
-        tokenizer = load_tokenizer(source)
+        tokenizer = load_tokenizer(source, chat=False)
         model = load_model(source, compute, wanted.quantization)
         names = {label: f"a{number}" for number, label in enumerate(adapters)}
         sources = {names[label]: adapter.source for label, adapter in adapters.items()}
@@ -244,6 +251,6 @@ def check_speaking(population: Population, parts: Sequence[Part], adapters: Mapp
     prompts = [item.prompt for part in parts for item in part.items[:PROBES]][:PROBES] or list(PLAIN)
     for label in inert(population, prompts):
         raise AdapterInert(
-            f"{adapters[label].reference!r} loads but changes nothing: on {len(prompts)} prompts its base gives the same "
-            "logits, bit for bit, so any score would be the base's"
+            f"{adapters[label].reference!r} loads but changes nothing: on {len(prompts)} prompts its base gives the "
+            "same logits, bit for bit, so any score would be the base's"
         )

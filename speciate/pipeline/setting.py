@@ -54,7 +54,7 @@ def prepare(loaded: LoadedRecipe) -> Setting:
 
 def fitting(source: BaseSource) -> Fits:
     """Whether a question fits into the base's context, its reference answer too; the tokenizer is loaded when asked."""
-    tokenizer = functools.cache(lambda: load_tokenizer(source))
+    tokenizer = functools.cache(lambda: load_tokenizer(source, chat=False))
     longest = context_length(source)
 
     def fits(prompt: str, reference: str, new_tokens: int) -> bool:

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 
+from speciate.evals.power import items_for, minimum_detectable
 from speciate.records import Arm, Contrast, GateResult
+
+FEWEST_ITEMS = 10
+"""With fewer items there is no saying what they would show."""
 
 
 def words(arms: Sequence[Arm], contrasts: Sequence[Contrast], doubts: Sequence[str]) -> list[str]:
@@ -58,7 +62,20 @@ def of_contrast(one: Contrast) -> str:
     interval = f"95% interval {low:+.1f} to {high:+.1f}, {one.estimate.n:,} items"
     p = f", McNemar p {one.p_holm:.2g} adjusted by Holm" if one.p_holm is not None else ""
     if low <= 0 <= high:
-        return f"No difference between {one.second} and {one.first} is shown {where} ({interval}{p})."
+        return f"No difference between {one.second} and {one.first} is shown {where} ({interval}{p}).{_seen(one)}"
     better = "better" if one.estimate.delta > 0 else "worse"
     points = abs(100 * one.estimate.delta)
     return f"{one.second} is {points:.1f} points {better} than {one.first} {where} ({interval}{p})."
+
+
+def _seen(one: Contrast) -> str:
+    """How large a difference these items would have shown, and how many would show the one that was observed."""
+    estimate = one.estimate
+    changed = (estimate.right_to_wrong + estimate.wrong_to_right) / (estimate.n * estimate.seeds)
+    if estimate.seeds > 1 or not changed or estimate.n < FEWEST_ITEMS:
+        return ""
+    least = minimum_detectable(estimate.n, changed)
+    text = f" These items show a difference of {100 * least:.1f} points four times in five"
+    if not estimate.delta:
+        return f"{text}."
+    return f"{text}; one of {100 * abs(estimate.delta):.1f} takes about {items_for(abs(estimate.delta), changed):,}."

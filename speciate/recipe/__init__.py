@@ -14,7 +14,15 @@ from speciate.recipe.loading import (
     load_suite,
 )
 from speciate.recipe.problems import unknown_names
-from speciate.recipe.resolved import as_yaml, differing_keys, json_schema, leaves, recipe_digest, resolve, write_resolved
+from speciate.recipe.resolved import (
+    as_yaml,
+    differing_keys,
+    json_schema,
+    leaves,
+    recipe_digest,
+    resolve,
+    write_resolved,
+)
 from speciate.recipe.species import Recipe
 from speciate.recipe.suite import Suite
 

@@ -44,7 +44,7 @@ class Arm(Record):
     verdict: Outcome | None
     """Of its recipe's gates; null where nothing was asked for. The worst of its seeds."""
     gates: list[GateResult] = Field(default_factory=list[GateResult])
-    """Of its first seed."""
+    """Of the seed with that verdict."""
     gain: Estimate | None = None
     transfer: Estimate | None = None
     forgetting: Forgetting | None = None
@@ -55,6 +55,8 @@ class Arm(Record):
     drift: list[Drift] = Field(default_factory=list[Drift])
     spread: tuple[Spread, Spread] | None = None
     """Of base and adapter, over all families."""
+    spread_change: tuple[float, tuple[float, float]] | None = None
+    """The adapter's spread minus the base's, with its 95% interval."""
     hammer: Baseline | None = None
     intact: Intact | None = None
     troubles: list[Trouble] = Field(default_factory=list[Trouble])
@@ -65,8 +67,8 @@ class Arm(Record):
     """`seconds`, `peak_memory_bytes`, `tokens_per_second`, `adapter_parameters`; means over the seeds."""
     provenance: dict[str, str] = Field(default_factory=dict[str, str])
     """Recipe, data and suite digests, device, precision, versions."""
-    on_front: bool = False
-    """No other arm gains more and forgets less."""
+    on_front: bool | None = None
+    """No other arm gains more and forgets less; null where gain or forgetting is not known."""
 
 
 class Contrast(Record):
@@ -95,6 +97,7 @@ class Flip(Record):
     adapter_output: str
     reason: str
     detail: str
+    """What the verifier said of the wrong answer."""
 
 
 class RecipeDifference(Record):

@@ -69,7 +69,7 @@ def _arms(arms: Sequence[Arm]) -> "RenderableType":
         "held out": lambda arm: _change(arm.transfer),
         "lost": lambda arm: _change(arm.forgetting),
         "nats/token": _nats,
-        "front": lambda arm: ("on it" if arm.on_front else "behind") if len(arms) > 1 else "",
+        "front": lambda arm: words.place(arm) if len(arms) > 1 and arm.on_front is not None else "",
     }
     shown = {name: of for name, of in columns.items() if any(of(arm) for arm in arms)}
     sides: dict[str, Literal["", "right"]] = dict.fromkeys(shown, "")
@@ -91,9 +91,7 @@ def _details(arm: Arm) -> list["RenderableType"]:
         rows.append(("Gate", terminal.said((words_of, terminal.COLOURS[gate.outcome]))))
     for drift in arm.drift[:6]:
         rows.append(("Drift", terminal.said(f"{words.ROLES[drift.role]}: {words.drifted(drift)}")))
-    if arm.spread:
-        base, adapter = arm.spread
-        found = f"{words.spread(base)} → {words.spread(adapter)} between {adapter.families:,} families"
+    if found := words.spreads(arm):
         rows.append(("Spread", terminal.said(found)))
     if arm.intact:
         rows.append(("Base", terminal.intact_line(arm.intact)))

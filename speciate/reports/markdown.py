@@ -83,7 +83,7 @@ def _arms(arms: Sequence[Arm]) -> str:
                 for name, of in (("niche", arm.gain), ("general", arm.forgetting))
                 if of
             ),
-            *(["on it" if arm.on_front else "behind"] if several else []),
+            *([words.place(arm)] if several else []),
         ]
         for arm in arms
     ]
@@ -129,11 +129,7 @@ def _families(arms: Sequence[Arm]) -> str:
                 ]
                 for score in (*first, *last)
             ]
-    spreads = [
-        f"- {escaped(arm.label)}: spread {words.spread(arm.spread[0])} → {words.spread(arm.spread[1])}"
-        for arm in arms
-        if arm.spread
-    ]
+    spreads = [f"- {escaped(arm.label)}: spread {words.spreads(arm)}" for arm in arms if arm.spread]
     head = [*(["arm"] if len(arms) > 1 else []), "family", "role", "items", "base, %", "adapter, %", "change, points"]
     table = _table(head, rows) + (f"\n\n{left_out:,} families between the ends are left out." if left_out else "")
     folded = _folded(f"Families ({sum(map(counted, arms)):,})", table) if rows else ""

@@ -72,7 +72,7 @@ def plane(arms: Sequence[Arm]) -> str:
         mark = mark_of(number)
         lines = [[(across(end), y) for end in gain.ci95], [(x, down(end)) for end in loss.ci95]]
         sheet.strokes(lines, mark.colour, 1.5)
-        sheet.marks([(x, y)], mark._replace(filled=on_front), 9)
+        sheet.marks([(x, y)], mark._replace(filled=bool(on_front)), 9)
         taken += [_around(one) for one in lines]
     for number, label, *_ in known:
         text = fitted(line(label, 40), 120)
@@ -202,8 +202,7 @@ def _name_ends(sheet: Sheet, ordered: Sequence[FamilyScore], base: float) -> Non
 def _spread(arm: Arm) -> str:
     if not arm.spread:
         return "Each model's families are in its own order."
-    base, adapter = arm.spread
-    return f"Spread of the base {words.spread(base)}, of the adapter {words.spread(adapter)}."
+    return f"Spread: {words.spreads(arm)}."
 
 
 def _grid(

@@ -66,7 +66,7 @@ def arm_view(arm: Arm, number: int, several: bool) -> ArmView:
         outcome=outcome,
         sign=SIGNS[outcome],
         word=outcome or words.NOT_ASKED,
-        front=several and arm.on_front,
+        front=several and bool(arm.on_front),
         altered=bool(arm.intact and not arm.intact.holds),
         subject=f"{line(arm.species)} · {words.seeds(arm.seeds[:12])}",
         figures=_figures(arm),
@@ -86,7 +86,7 @@ def overview(arms: Sequence[Arm]) -> Table:
             words.typeset(f"{nats.delta:+.4f} ({words.nats_bounds(nats.ci95)})")
             if arm.forgetting and (nats := arm.forgetting.nats)
             else "–",
-            "on it" if arm.on_front else "behind it",
+            words.place(arm),
         ]
         for number, arm in enumerate(arms)
     ]

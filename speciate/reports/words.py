@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from speciate.records import (
+    Arm,
     Baseline,
     Contamination,
     Drift,
@@ -140,7 +141,11 @@ def text_loss(nats: Nats) -> str:
     """The change of the loss on a fixed text."""
     line = f"{nats.delta:+.4f} nats/token (95% interval {nats_bounds(nats.ci95)}), {nats.documents:,} documents"
     if nats.bits_per_byte:
-        line += f"; {nats.bits_per_byte[0]:.3f} → {nats.bits_per_byte[1]:.3f} bits/byte"
+        before, after = nats.bits_per_byte
+        # Both are sums over the same bytes, so the interval is that of the nats in other units.
+        scale = before / nats.base if nats.base else 0.0
+        low, high = (scale * end for end in nats.ci95)
+        line += f"; {before:.3f} → {after:.3f} bits/byte ({low:+.4f} to {high:+.4f})"
     return line
 
 
@@ -172,6 +177,23 @@ def intactness(intact: Intact) -> tuple[str, str]:
 def spread(of: Spread) -> str:
     """How uneven a model is."""
     return f"{of.value:.2f} ({of.ci95[0]:.2f}–{of.ci95[1]:.2f})"
+
+
+def spreads(arm: Arm) -> str:
+    """How uneven base and adapter are, and the paired change; empty where there are too few families."""
+    if arm.spread is None:
+        return ""
+    base, adapter = arm.spread
+    line = f"{spread(base)} → {spread(adapter)} between {adapter.families:,} families"
+    if arm.spread_change:
+        delta, (low, high) = arm.spread_change
+        line += f", change {delta:+.2f} (95% interval {low:+.2f} to {high:+.2f})"
+    return line
+
+
+def place(arm: Arm) -> str:
+    """Where an arm is by the front; a dash where its gain or its forgetting is not known."""
+    return "–" if arm.on_front is None else "on it" if arm.on_front else "behind"
 
 
 def contaminated(found: Contamination) -> str:

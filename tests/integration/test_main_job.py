@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from speciate.evals.rows import read_rows
 from speciate.niches.lean.setup import ensure_embedded
 from speciate.niches.skills import SKILLS
 
@@ -115,9 +116,13 @@ def test_the_record_has_all_that_the_contract_names(whole: dict[str, Any]) -> No
 def test_the_run_folder_holds_every_answer(whole: dict[str, Any]) -> None:
     folder = Path(whole["run_dir"])
     for model in ("base", "adapter"):
-        rows = [json.loads(line) for line in (folder / "evals" / f"{model}.jsonl").read_text().splitlines()]
+        rows = read_rows(folder / "evals", model)
         assert len(rows) == 16 + 4 + len(SKILLS) * 5
-        assert rows[0].keys() >= {"prompt", "output", "score", "reason", "ms"}
+        assert {role for role, _, _ in rows.keys} == {"niche", "transfer", "general"}
+        assert all(rows.column("prompt"))
+    assert {drift["role"] for drift in whole["drift"]} == {"niche", "transfer", "general"}
+    assert whole["contamination"]["items"] == len(rows)
+    assert (whole["contamination"]["exact"], whole["contamination"]["ngram"]) == (0, 0)
     card = json.loads((Path(whole["adapter"]) / "card.json").read_text())
     assert card["gain"] == whole["gain"]
     assert card["base"]["name"] == "data/base/tiny"
