@@ -55,16 +55,14 @@ def evaluate(
 ) -> int:
     """Measure adapters and their base on a suite.
 
-    A model is an adapter (species, species@2, digest, run, or a PEFT folder) or a base (folder or hub name). The base is
-    loaded once and answers beside its adapters; what a model answered before is not asked again.
+    A model is an adapter (species, species@2, digest, run, or a PEFT folder) or a base (folder or hub name). The base
+    is loaded once and answers beside its adapters; what a model answered before is not asked again.
     """
     from speciate.pipeline.comparison import compare
     from speciate.pipeline.evaluation import Wanted, evaluate
 
     with stdout_for_answers():
-        wanted = Wanted(
-            models, suite, base, limit, batch_size, dtype, quantization, out, resume, train_rows
-        )
+        wanted = Wanted(models, suite, base, limit, batch_size, dtype, quantization, out, resume, train_rows)
         record = evaluate(wanted, progress_shown())
         comparison = compare([record.eval_dir])
         written = _written(comparison, html, markdown)
@@ -89,8 +87,8 @@ def compare(
 ) -> int:
     """Compare training runs and evaluations, pair by pair on the same items.
 
-    RUN is a run's or an evaluation's folder or name, or a species, of which the newest run is meant. Runs that differ in
-    their seed alone are one arm.
+    RUN is a run's or an evaluation's folder or name, or a species, of which the newest run is meant. Runs that differ
+    in their seed alone are one arm.
     """
     from speciate.pipeline.comparison import compare
 
@@ -111,7 +109,9 @@ def compare(
 @click.argument("run")
 @html_option
 @markdown_option
-@click.option("--card", type=click.Path(path_type=Path), help="Write the adapter's model card, with the Hub's metadata.")
+@click.option(
+    "--card", type=click.Path(path_type=Path), help="Write the adapter's model card, with the Hub's metadata."
+)
 @as_json_option
 def report(run: str, html: Path | None, markdown: Path | None, card: Path | None, as_json: bool) -> int:
     """Show a finished run again.

@@ -149,10 +149,9 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
                 result: Any = peft.load_adapter(str(source.folder), name, is_trainable=False)
         except (RuntimeError, ValueError, TypeError, KeyError, SafetensorError) as error:
             why = " ".join(str(error).split())
-            raise AdapterMismatch(f"the adapter in {str(source.folder)!r} does not fit this base: {why:.300}") from error
-        wrong = [("has no place in the base", result.unexpected_keys)]
-        wrong += [("is missing", [key for key in result.missing_keys if f".{name}." in key or key.endswith(f".{name}")])]
-        for what, keys in wrong:
+            raise AdapterMismatch(f"the adapter in {str(source.folder)!r} does not fit its base: {why:.300}") from error
+        missing = [key for key in result.missing_keys if f".{name}." in key or key.endswith(f".{name}")]
+        for what, keys in (("has no place in the base", result.unexpected_keys), ("is missing", missing)):
             if keys:
                 raise AdapterMismatch(
                     f"the adapter in {str(source.folder)!r} was made for another base: {len(keys)} of its tensors, the "
@@ -162,7 +161,7 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
         raise ValueError("there is no adapter to load")
     if memory_digest(peft) != before:
         raise AdapterMismatch(
-            "loading the adapters changed the base's weights: one of them rewrites its base (PiSSA, OLoRA and the like); "
+            "loading the adapters changed the base's weights: one of them rewrites its base (PiSSA, OLoRA, ...); "
             "convert it to a plain LoRA first"
         )
     return peft.eval()

@@ -151,7 +151,7 @@ def test_a_base_and_its_adapters_are_measured_together(speciate: Speciate, adapt
         ("inert", 1, "loads but changes nothing"),
         ("pissa", 2, "changed the base's weights"),
         ("taller", 2, "was made for another base"),
-        ("wider", 2, "does not fit this base"),
+        ("wider", 2, "does not fit its base"),
     ],
 )
 def test_an_adapter_that_is_not_of_this_base_has_no_score(
