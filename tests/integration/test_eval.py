@@ -1,4 +1,4 @@
-"""`speciate eval` and `compare` on the shipped base: real answers, adapters made on the spot, and all that may go wrong."""
+"""`speciate eval` and `compare` on the shipped base: real answers, adapters made on the spot, all that may go wrong."""
 
 import json
 import os

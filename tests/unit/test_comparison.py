@@ -164,5 +164,5 @@ def test_a_run_of_an_older_version_says_what_it_lacks(home: Path) -> None:
     place = made(home, "a", niche=0.8, general=0.9)
     (Path(place) / "evals" / "base.parquet").unlink()
     write_jsonl(Path(place) / "evals" / "base.jsonl", [])
-    with pytest.raises(OSError, match="base.parquet"):
+    with pytest.raises(OSError, match=r"base\.parquet"):
         compare([place])

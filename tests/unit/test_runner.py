@@ -46,6 +46,15 @@ class Judge:
             yield self.reply(item, answer)
 
 
+def saying(verdict: Verdict) -> Any:
+    """A reply that is always the same."""
+
+    def reply(*_: Any) -> Verdict:
+        return verdict
+
+    return reply
+
+
 @pytest.fixture(scope="module")
 def population() -> Population:
     """The shipped base with two adapters, of which the second has a weight that is no number."""
@@ -128,7 +137,7 @@ def test_a_prompt_beyond_the_context_says_so(population: Population, memory: Mem
     [(float("nan"), "nan"), (2.0, "2.0"), (-0.5, "-0.5"), ("1", "'1'"), (None, "None")],
 )
 def test_a_score_that_is_none_is_a_crash(population: Population, memory: Memory, given: Any, detail: str) -> None:
-    found = rows_of(population, memory, part(lambda: Judge(lambda *_: Verdict(given, "ok"))))
+    found = rows_of(population, memory, part(lambda: Judge(saying(Verdict(given, "ok")))))
     assert {(row.score, row.reason) for row in found} == {(0.0, "crash")}
     assert detail in found[0].detail
 
@@ -149,7 +158,7 @@ def test_a_verifier_that_says_too_little_is_asked_one_by_one(population: Populat
         def verify(self, items: Sequence[Item], answers: Sequence[str]) -> Iterator[Verdict]:
             yield from list(super().verify(items, answers))[:1]
 
-    found = rows_of(population, memory, part(lambda: Short(lambda *_: Verdict(1.0, "ok"))))
+    found = rows_of(population, memory, part(lambda: Short(saying(Verdict(1.0, "ok")))))
     assert {row.reason for row in found} == {"ok"}
 
 

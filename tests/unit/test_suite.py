@@ -147,7 +147,7 @@ def test_a_file_that_is_no_suite_is_refused(suite: Path, text: str) -> None:
     suite.write_text(text)
     with pytest.raises(InputError, match=r"mine\.yaml"):
         load_suite(suite)
-    with pytest.raises(InputError, match="cannot be read|is a folder|directory"):
+    with pytest.raises(InputError, match=r"cannot be read|is a folder|directory"):
         load_suite(suite.parent)
 
 

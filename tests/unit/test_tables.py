@@ -105,7 +105,7 @@ def test_a_folder_in_the_format_of_a_data_set_is_read(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "org" / "quiz" / "test.jsonl", ROWS)
     rows = dataset_rows(wanted(), tmp_path / "org" / "quiz")
     assert [row["question"] for row in rows] == [row["question"] for row in ROWS]
-    with pytest.raises(InputError, match="cannot read 'org/quiz': .*validation"):
+    with pytest.raises(InputError, match=r"cannot read 'org/quiz': .*validation"):
         dataset_rows(wanted(split="validation"), tmp_path / "org" / "quiz")
 
 
