@@ -50,7 +50,9 @@ def measure(spelling: str, steps: int, seed: int, asked: int) -> dict[str, objec
     """Right answers of `asked` after `steps` steps of 32 fresh theorems."""
     from speciate.models.adapter import LoraShape, attach
     from speciate.models.base import find_compute, load_model, load_tokenizer, locate
-    from speciate.models.sampler import answer
+    from speciate.models.decoding import Ask, Sampling, generate
+    from speciate.models.population import BASE, Population
+    from speciate.models.sampler import prompt_ids, stop_tokens, written
     from speciate.train.encoding import encode
     from speciate.train.sft import Sft, train
 
@@ -81,8 +83,11 @@ def measure(spelling: str, steps: int, seed: int, asked: int) -> dict[str, objec
         train(adapted, tokenizer, encoded, [], settings, compute, Path(folder), lambda _: None)
     adapted.eval()
     prompts, wanted = zip(*sorted(dev), strict=True)
-    said = answer(adapted, tokenizer, prompts, max_new_tokens=80, batch_size=50)
-    right = sum(found.text.strip() == reference for found, reference in zip(said, wanted, strict=True))
+    stops = stop_tokens(adapted, tokenizer)
+    asks = [Ask(BASE, tuple(prompt_ids(tokenizer, prompt))) for prompt in prompts]
+    said = generate(Population(adapted, tokenizer), asks, Sampling(80), stops, batch_size=50)
+    texts = [written(tokenizer, found.tokens, stops, ()).strip() for found in said]
+    right = sum(text == reference for text, reference in zip(texts, wanted, strict=True))
     seconds = round(time.perf_counter() - started, 1)
     return {"spelling": spelling, "seed": seed, "right": right, "n": len(dev), "seconds": seconds}
 
