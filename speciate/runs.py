@@ -27,7 +27,7 @@ def find_run(name: str) -> RunRecord:
     """The record of the run that `name` means. Raises NotFound, or StorageError where its record is damaged."""
     for place in (Path(name), folder() / name):
         if (place / RECORD).is_file():
-            return read_run(place / RECORD)
+            return _here(read_run(place / RECORD), place)
     if (folder() / name).is_dir():
         raise NotFound(f"the run {name!r} has not ended (it has no {RECORD}); `speciate train RECIPE --resume` ends it")
     known: list[str] = []
@@ -39,18 +39,23 @@ def find_run(name: str) -> RunRecord:
             damaged.append(str(error))
             continue
         if run.species == name:
-            return run
+            return _here(run, path.parent)
         known += [run.species, run.run]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; runs are looked up as folders, and in {str(folder())!r}"
     raise NotFound("\n".join([f"there is no finished run or species {name!r}{hint}", *damaged]))
 
 
+def _here(run: RunRecord, place: Path) -> RunRecord:
+    """The record with the folder that it lies in, which may have been moved since it was written."""
+    return run.model_copy(update={"run_dir": str(place.absolute())})
+
+
 def find_eval(name: str) -> EvalRecord | None:
     """The record of the evaluation in this folder or of this name; None where there is none."""
     for place in (Path(name), storage.home() / "evals" / name):
         if (place / EVAL).is_file():
-            return read_eval(place / EVAL)
+            return read_eval(place / EVAL).model_copy(update={"eval_dir": str(place.absolute())})
     return None
 
 

@@ -166,3 +166,12 @@ def test_a_run_of_an_older_version_says_what_it_lacks(home: Path) -> None:
     write_jsonl(Path(place) / "evals" / "base.jsonl", [])
     with pytest.raises(OSError, match=r"base\.parquet"):
         compare([place])
+
+
+def test_a_run_that_was_moved_is_read_where_it_is(home: Path, tmp_path: Path) -> None:
+    place = Path(made(home, "a", niche=0.8, general=0.9)).rename(tmp_path / "moved")
+    other = made(home, "a", niche=0.1, general=0.9, seed=5)
+    first, second = compare([str(place)]).arms[0], compare([other]).arms[0]
+    assert first.gain is not None
+    assert second.gain is not None
+    assert first.gain.delta > 0.5 > second.gain.delta
