@@ -25,24 +25,28 @@ def of_arm(arm: Arm) -> str:
     parts: list[str] = []
     if arm.gain:
         low, high = (100 * end for end in arm.gain.ci95)
-        verb = "gained" if arm.gain.delta >= 0 else "lost"
         parts.append(
-            f"{verb} {abs(100 * arm.gain.delta):.1f} points on its niche (95% interval {low:+.1f} to {high:+.1f}; "
-            f"{arm.gain.base:.1%} to {arm.gain.adapter:.1%} of {arm.gain.n:,} items{over})"
+            f"{_moved(100 * arm.gain.delta, low, high, 'gained', 'lost')} on its niche (95% interval {low:+.1f} to "
+            f"{high:+.1f}; {arm.gain.base:.1%} to {arm.gain.adapter:.1%} of {arm.gain.n:,} items{over})"
         )
     if arm.forgetting:
         low, high = (100 * end for end in arm.forgetting.ci95)
         most = 100 * arm.forgetting.ci95_upper
-        verb = "lost" if arm.forgetting.delta >= 0 else "won"
-        nothing = "no loss is shown, and " if arm.forgetting.ci95[0] <= 0 <= arm.forgetting.ci95[1] else ""
         parts.append(
-            f"{verb} {abs(100 * arm.forgetting.delta):.1f} points in general (95% interval of the loss {low:.1f} to "
-            f"{high:.1f}; {nothing}with 95% confidence it is below {most:.1f}, on {arm.forgetting.n:,} items{over})"
+            f"{_moved(100 * arm.forgetting.delta, low, high, 'lost', 'won')} in general (95% interval of the loss "
+            f"{low:.1f} to {high:.1f}; with 95% confidence it is below {most:.1f}, on {arm.forgetting.n:,} items{over})"
         )
     if not parts:
         return f"{arm.label} was measured by itself: there is no base to compare it with."
     verdict = f"Verdict: {arm.verdict}{_why(gates)}." if arm.verdict else "No bound was asked for: there is no verdict."
     return f"{arm.label} {' and '.join(parts)}. {verdict}"
+
+
+def _moved(points: float, low: float, high: float, up: str, down: str) -> str:
+    """What became of it; an interval on both sides of 0 shows no change, and is not the proof of none."""
+    if low <= 0 <= high:
+        return f"shows no change ({points:+.1f} points)"
+    return f"{up if points > 0 else down} {abs(points):.1f} points"
 
 
 def _why(gates: dict[str, GateResult]) -> str:
