@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from speciate.errors import InputError, RecipeError
+from speciate.errors import InputError, MissingComponent, RecipeError
 from speciate.evals.tables import dataset_rows, jsonl_rows, table_items, texts_of
 from speciate.niches import skills
 from speciate.niches.base import Item, Verifier
@@ -137,10 +138,21 @@ def questions(
     check_families(parts)
     asked = [[part.role, part.by, part.sampling.model_dump(), [item.digest for item in part.items]] for part in parts]
     harness = [source for source in suite.sources if isinstance(source, HarnessSource)]
-    named = [source.model_dump() | {"limit": limit} for source in harness]
+    named = [source.model_dump() | {"limit": limit, "lm_eval": harness_version()} for source in harness]
     digest = digest_json([suite.suite, suite.version, asked, named, texts])
     datasets = found(loaded, suite.datasets, "datasets") if suite.datasets else None
     return Questions(suite, parts, harness, texts, digest, chance, left_out, datasets, limit)
+
+
+def harness_version() -> str:
+    """The version of lm-evaluation-harness, whose prompts and metrics it decides. Raises MissingComponent."""
+    try:
+        return metadata.version("lm-eval")
+    except metadata.PackageNotFoundError as error:
+        raise MissingComponent(
+            "this suite has tasks of lm-evaluation-harness, which is not installed: `uv sync --extra harness` in a "
+            'clone, or `pip install "speciate[harness]"`'
+        ) from error
 
 
 def check_names(loaded: LoadedSuite) -> None:

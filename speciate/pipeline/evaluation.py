@@ -74,6 +74,11 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
     source = base_of(adapters, bases, wanted.base)
     compute = find_compute(wanted.dtype)
     asked = questions(suite, limit=wanted.limit, fits=fitting(source))
+    if asked.harness:
+        from speciate.evals.harness_tasks import check_tasks
+
+        for source_of_tasks in asked.harness:
+            check_tasks(source_of_tasks)
     labels = labelled(adapters)
     asked, contamination = decontaminated(asked, labels, wanted.train_rows)
     start = {
@@ -100,11 +105,21 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
                 "seconds": round(seconds, 2),
                 "tokens_per_second": round(measured.tokens / measured.seconds, 1) if measured.seconds else 0.0,
                 "versions": versions(),
-                "notes": [*found.notes, *unchecked(labels.values(), source), *plainly(source)],
+                "notes": [*found.notes, *unchecked(labels.values(), source), *plainly(source), *unseen(asked, labels)],
             }
         )
         storage.write_json(folder / runs.EVAL, done.document())
     return done
+
+
+def unseen(asked: Questions, adapters: Mapping[str, Meant]) -> list[str]:
+    """What to say of items that training rows were not held against."""
+    tasks = [task for source in asked.harness for task in source.tasks]
+    if not tasks or not adapters:
+        return []
+    return [
+        f"items of the harness ({', '.join(tasks)}) were not looked for among training rows: only its tasks know them"
+    ]
 
 
 def plainly(source: BaseSource) -> list[str]:

@@ -246,8 +246,10 @@ def short(digest: object) -> str:
 
 def seeds(of: Sequence[int | None]) -> str:
     """Seeds of an arm."""
+    if all(seed is None for seed in of):
+        return "seed unknown"
     known = ", ".join("?" if seed is None else str(seed) for seed in of)
-    return f"seed {known}" if len(of) == 1 else f"seeds {known}" if of else "seed unknown"
+    return f"seed {known}" if len(of) == 1 else f"seeds {known}"
 
 
 def drifted(of: Drift) -> str:
