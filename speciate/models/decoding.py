@@ -139,7 +139,7 @@ def _batch(
                 return
             if len(kept) <= SHRINK_BELOW * len(live):
                 chosen_rows = torch.tensor(kept, device=mask.device)
-                cache.batch_select_indices(chosen_rows)
+                keep_rows(cache, chosen_rows)
                 mask, positions = mask[chosen_rows], positions[chosen_rows]
                 chosen = [chosen[place] for place in kept]
                 live = [live[place] for place in kept]
@@ -167,7 +167,7 @@ class Opening:
             return new_cache(self.population)
         cache = copy.deepcopy(self.read[members[0]][0])
         rows = [self.read[member][1] for member in members]
-        cache.batch_select_indices(torch.tensor(rows, device=self.population.model.device))
+        keep_rows(cache, torch.tensor(rows, device=self.population.model.device))
         return cache
 
 
@@ -218,6 +218,18 @@ def new_cache(population: Population) -> Any:
         kind = population.model.config.model_type
         raise InputError(f"models of type {kind!r} keep a state, not a KV cache; they cannot be evaluated yet")
     return DynamicCache(config=population.model.config)
+
+
+def keep_rows(cache: Any, rows: "torch.Tensor") -> None:
+    """Leave these rows in a cache, in this order; one may be there several times."""
+    from transformers.cache_utils import DynamicLayer
+
+    for layer in cache.layers:
+        if type(layer).batch_select_indices is DynamicLayer.batch_select_indices and layer.is_initialized:
+            # A quarter of the time of transformers' own, which indexes number by number.
+            layer.keys, layer.values = (kept.index_select(0, rows) for kept in (layer.keys, layer.values))
+        else:
+            layer.batch_select_indices(rows)
 
 
 def last_logits(

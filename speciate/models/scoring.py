@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from speciate.models.decoding import Opening, last_logits, open_with, padded
+from speciate.models.decoding import Opening, keep_rows, last_logits, open_with, padded
 from speciate.models.population import BASE, Population
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 LOGITS_AT_ONCE = 2**26
 """Numbers in one batch of logits, a quarter of a gigabyte in float32."""
+
+SHELF = 8
+"""Batches among which rows are moved, so that long continuations come together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,12 @@ def likelihoods(
     """The likelihoods of each choice's continuations, in order; `batch_size` counts rows that go through the base."""
     found: list[list[Likelihood]] = [[] for _ in choices]
     members = [choice.member for choice in choices]
-    lengths = [len(choice.context) + max(map(len, choice.continuations)) for choice in choices]
     # A continuation of one token needs no row of its own: what it is likely to be follows from the context.
     weights = [max(1, sum(len(tokens) > 1 for tokens in choice.continuations)) for choice in choices]
     width = max((len(tokens) for choice in choices for tokens in choice.continuations), default=1)
     rows_at_once = _rows_at_once(population, width, batch_size)
     opening = open_with(population, members, [choice.context for choice in choices])
-    for batch in population.batches(members, lengths, rows_at_once, weights):
+    for batch in population.batches(members, _places(choices, weights, rows_at_once), rows_at_once, weights):
         rows = [choices[row] for row in batch]
         single = all(len(choice.continuations) == 1 for choice in rows)
         measured = (_one_each if single else _several)(population, opening, rows)
@@ -60,6 +62,23 @@ def likelihoods(
             found[row] = likelihood
         on_choices([(row, found[row]) for row in batch])
     return found
+
+
+def _places(choices: Sequence[Choice], weights: Sequence[int], rows_at_once: int) -> list[int]:
+    """Numbers that order the choices for batches in which little is padded: by the length of the contexts, and among
+    those of like length by the longest of the continuations.
+    """
+    longest = [max(map(len, choice.continuations)) for choice in choices]
+    order = sorted(range(len(choices)), key=lambda row: (-len(choices[row].context) - longest[row], row))
+    weight, shelves = 0, [0] * len(choices)
+    for row in order:
+        shelves[row] = weight // (SHELF * rows_at_once)
+        weight += weights[row]
+    order.sort(key=lambda row: (shelves[row], -longest[row]))
+    places = [0] * len(choices)
+    for place, row in enumerate(order):
+        places[row] = len(choices) - place
+    return places
 
 
 def _one_each(population: Population, opening: Opening, choices: Sequence[Choice]) -> list[list[Likelihood]]:
@@ -99,7 +118,7 @@ def _several(population: Population, opening: Opening, choices: Sequence[Choice]
         greedy = logits.argmax(dim=-1)[rows] == first
         if cache is not None and longer:
             rows = rows[longer]
-            cache.batch_select_indices(rows)
+            keep_rows(cache, rows)
             speakers.keep([members[owners[place]] for place in longer])
             pad: Any = population.tokenizer.pad_token_id
             width = max(len(given[place]) for place in longer) - 1
