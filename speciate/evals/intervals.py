@@ -67,8 +67,8 @@ def paired_bootstrap(
       score interval and a quarter of a step, and to the exact bound on an outcome that none of n units showed
       (Clopper-Pearson; one-sided at 95% it is the rule of three, 3/n);
     * it contains the observed difference.
-    With them, right-or-wrong items of one family let such a loss pass 5.1 times in 100 at the worst margin and share
-    of changes, by enumeration (`scripts/measure_statistics.py`).
+    With them, right-or-wrong items of one family let such a loss pass 5 times in 100 at the worst margin and share of
+    changes, by enumeration (`scripts/measure_statistics.py`).
 
     Swapping base and adapter negates the interval exactly, and the order of the items does not matter. One unit says
     nothing: (-1, 1). Raises ValueError on no items, unequal lengths and scores outside [0, 1].
@@ -143,11 +143,12 @@ def ratio_bootstrap(
     """Interval of a mean per token, `sum(totals) / sum(sizes)`, over documents or items of unequal size.
 
     Whole documents are drawn again, since the tokens of one are not independent, and numerator and denominator with
-    them (Davison & Hinkley 1997, section 2.4), within each stratum if `strata` names them; repaired for small and
-    skewed samples as `paired_bootstrap` is. Of losses or KL in nats there is no upper limit, so there is no widest
-    interval to fall back on: an equal ratio in every document gives an interval without width, which says no more than
-    that these documents agree, and a tail that no document shows is not in it. With thirty heavy-tailed documents
-    (lognormal, sigma 1) it holds the truth about 91 times in 100. Raises ValueError on fewer than two documents.
+    them (Davison & Hinkley 1997, section 2.4), within each stratum if `strata` names them. The ends are repaired for
+    small and skewed samples as those of `paired_bootstrap` are, and are the outer ones of these and a bootstrap-t. Of
+    losses or KL in nats there is no upper limit, so there is no widest interval to fall back on: an equal ratio in
+    every document gives an interval without width, which says no more than that these documents agree, and a tail that
+    no document shows is not in it. Of thirty heavy-tailed documents (lognormal, sigma 1) it holds the truth 93 times
+    in 100. Raises ValueError on fewer than two documents.
     """
     total, size = np.asarray(totals, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     names = ["" for _ in totals] if strata is None else list(strata)

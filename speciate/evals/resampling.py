@@ -17,7 +17,7 @@ Stratum = tuple[Array, Array]
 
 OUTCOME = 16
 """To count how often one outcome is drawn takes about as long as to draw this many units."""
-CHUNK = 250_000
+CHUNK = 100_000
 """Units drawn at a time; their numbers and totals stay in a core's cache."""
 
 
@@ -173,7 +173,7 @@ def drawn_sums(columns: Sequence[Array], random: np.random.Generator, draws: int
     step = max(1, CHUNK // n)
     room = np.empty((min(step, draws), n))
     for start in range(0, draws, step):
-        picked = random.integers(n, size=(min(step, draws - start), n), dtype=np.int32)
+        picked = random.integers(n, size=(min(step, draws - start), n))
         found = room[: len(picked)]
         for row in varied:
             # With `clip` numpy does not check the numbers, which are in range, and is three times as fast.
