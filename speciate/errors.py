@@ -67,7 +67,7 @@ class NotFound(InputError, LookupError):
 
 
 class AdapterMismatch(InputError):
-    """The adapter was trained on another base, or has tensors that the base has no place for."""
+    """The adapter was trained on another base, has tensors that the base has no place for, or changes nothing."""
 
 
 class Incomparable(InputError):

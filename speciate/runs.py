@@ -14,6 +14,8 @@ Found = TypeVar("Found", RunRecord, EvalRecord)
 
 RECORD = "run.json"
 """Written last, so a folder that has it holds a finished run."""
+START = "start.json"
+"""Written first, by both."""
 EVAL = "eval.json"
 """The same of an evaluation."""
 
@@ -23,14 +25,21 @@ def folder() -> Path:
     return storage.home() / "runs"
 
 
+def evals_folder() -> Path:
+    """Where evaluations lie unless --out says otherwise."""
+    return storage.home() / "evals"
+
+
 def find_run(name: str) -> RunRecord:
     """The record of the run that `name` means. Raises NotFound, or StorageError where its record is damaged."""
     for place in (Path(name), folder() / name):
         if (place / RECORD).is_file():
             return _here(read_run(place / RECORD), place)
-    if (folder() / name).is_dir():
-        raise NotFound(f"the run {name!r} has not ended (it has no {RECORD}); `speciate train RECIPE --resume` ends it")
-    known: list[str] = []
+    for place, again in ((Path(name), ""), (folder() / name, "train RECIPE"), (evals_folder() / name, "eval MODEL...")):
+        if (place / START).is_file() or (again and place.is_dir()):
+            kind = again or ("train RECIPE" if (place / "recipe.yaml").is_file() else "eval MODEL...")
+            raise NotFound(f"{name!r} has not ended; `speciate {kind} --resume`, as it was begun, ends it")
+    known: list[str] = [path.parent.name for path in evals_folder().glob(f"*/{EVAL}")]
     damaged: list[str] = []
     for path in sorted(folder().glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
@@ -42,7 +51,8 @@ def find_run(name: str) -> RunRecord:
             return _here(run, path.parent)
         known += [run.species, run.run]
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; runs are looked up as folders, and in {str(folder())!r}"
+    looked = f"in {str(folder())!r} and {str(evals_folder())!r}"
+    hint = f"; did you mean {near[0]!r}?" if near else f"; they are looked up as folders, and {looked}"
     raise NotFound("\n".join([f"there is no finished run or species {name!r}{hint}", *damaged]))
 
 
@@ -53,7 +63,7 @@ def _here(run: RunRecord, place: Path) -> RunRecord:
 
 def find_eval(name: str) -> EvalRecord | None:
     """The record of the evaluation in this folder or of this name; None where there is none."""
-    for place in (Path(name), storage.home() / "evals" / name):
+    for place in (Path(name), evals_folder() / name):
         if (place / EVAL).is_file():
             return read_eval(place / EVAL).model_copy(update={"eval_dir": str(place.absolute())})
     return None

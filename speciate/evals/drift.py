@@ -5,6 +5,7 @@ what the base itself says to an item, token by token, in both directions.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from speciate.evals.memory import Memory
 from speciate.evals.runner import Settings, ask
@@ -94,5 +95,5 @@ def thinned(parts: Sequence[Part]) -> list[Part]:
             counts[item.family] = counts.get(item.family, 0) + 1
             if counts[item.family] <= each:
                 kept.append(item)
-        chosen.append(Part(part.role, kept, part.judge, part.sampling, part.by))
+        chosen.append(replace(part, items=kept))
     return chosen

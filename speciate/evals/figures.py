@@ -17,7 +17,7 @@ from speciate.records import ROLES, Drift, Estimate, FamilyScore, Forgetting, It
 
 SHOWN_ABOVE = 0.01
 """Share of rows without a proper answer above which a verdict says so."""
-METRIC: dict[Role, str] = {"niche": "pass@1", "transfer": "pass@1", "general": "exact match"}
+METRIC: dict[Role, str] = {"niche": "pass@1", "transfer": "pass@1", "general": "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,10 @@ def drift_of(adapters: Sequence[Sequence[ItemDrift]]) -> list[Drift]:
             Drift(
                 role=role,
                 forward=forward[0],
-                forward_ci95=forward[1],
+                # A divergence is never below 0, which the bootstrap does not know.
+                forward_ci95=(max(0.0, forward[1][0]), forward[1][1]),
                 reverse=reverse[0],
-                reverse_ci95=reverse[1],
+                reverse_ci95=(max(0.0, reverse[1][0]), reverse[1][1]),
                 tokens=round(sum(tokens) / max(1, len(adapters))),
                 items=len(units),
             )

@@ -82,9 +82,7 @@ def ask(
     tokenizer = population.tokenizer
     stops = stop_tokens(population.model, tokenizer)
     given = part.sampling
-    sampling = Sampling(
-        given.max_new_tokens, temperature=given.temperature, top_p=given.top_p, stop=given.stop
-    )
+    sampling = Sampling(given.max_new_tokens, temperature=given.temperature, top_p=given.top_p, stop=given.stop)
     prompts = [tuple(prompt_ids(tokenizer, item.prompt)) for item in part.items]
     asks = [
         Ask(member, prompt, row_seed(given.seed, sample, int(digest(item.digest.encode())[-15:], 16)))
@@ -138,11 +136,14 @@ def judged(
         if not _is_score(score):
             score, reason, detail = 0.0, "crash", f"the verifier gave the score {score!r}"
         if found.end in ("nan", "too-long"):
-            score, reason, detail = 0.0, found.end, ""
+            score, reason = 0.0, found.end
+            detail = f"the prompt has {len(found.prompt):,} tokens" if reason == "too-long" else ""
         elif found.end == "unfinished":
             reason, detail = "unfinished", " ".join(filter(None, (reason, detail)))
         elif not found.text.strip() and score < 1:
             reason = "empty"
+        if 0 < score < 1 and not part.partial:
+            score, detail = 0.0, f"right in part: {score:.3g} {detail}".strip()
         rows.append(row_of(found, part, float(score), reason, detail, verdict.ms))
         on_items(1)
     return rows

@@ -51,6 +51,8 @@ class Part:
     sampling: SamplingOf
     by: Literal["likelihood", "byte"] = "likelihood"
     """Whether the likeliest choice is taken, or the likeliest for each byte of its text."""
+    partial: bool = True
+    """Whether an answer that is right in part scores in part, else it scores nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +135,14 @@ def questions(
             items = [replace(item, family=source.prefix + item.family) for item in items]
         chance |= chances(source, items)
         if items:
-            parts.append(Part(source.role, items, judge, sampling, by))
+            partial = not isinstance(source, ReasoningSource) or source.partial
+            parts.append(Part(source.role, items, judge, sampling, by, partial))
     texts = list(texts_of(found(loaded, suite.text, "text"))) if suite.text else []
     check_families(parts)
-    asked = [[part.role, part.by, part.sampling.model_dump(), [item.digest for item in part.items]] for part in parts]
+    asked = [
+        [part.role, part.by, part.partial, part.sampling.model_dump(), [item.digest for item in part.items]]
+        for part in parts
+    ]
     harness = [source for source in suite.sources if isinstance(source, HarnessSource)]
     named = [source.model_dump() | {"limit": limit, "lm_eval": harness_version()} for source in harness]
     digest = digest_json([suite.suite, suite.version, asked, named, texts])

@@ -8,8 +8,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from speciate.errors import InputError
+from speciate.errors import InputError, StorageError
 from speciate.niches.base import Item
+from speciate.niches.matching import last_number
 from speciate.recipe.suite import DatasetSource, JsonlSource
 from speciate.storage import digest_json, read_jsonl
 
@@ -44,8 +45,11 @@ def table_items(source: TableSource, rows: Sequence[Mapping[str, Any]], most: in
 
 
 def jsonl_rows(source: JsonlSource, path: Path) -> list[dict[str, Any]]:
-    """The rows of a file. Raises InputError for a line that is no mapping, StorageError for a damaged one."""
-    rows: list[Any] = list(read_jsonl(path))
+    """The rows of a file. Raises InputError for a line that is damaged or no mapping."""
+    try:
+        rows: list[Any] = list(read_jsonl(path))
+    except (StorageError, UnicodeDecodeError) as error:
+        raise InputError(f"source {source.name!r}: {error}") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise InputError(f"source {source.name!r}: {path}:{number} is not a mapping of columns")
@@ -110,7 +114,15 @@ class Maker:
             answer = choices[self.right(number, row, answer, choices)]
         elif source.metric == "python":
             payload = {key: row[key] for key in ("prompt", "test", "entry_point", "test_list") if key in row}
+            if "test_list" not in payload and not {"prompt", "test", "entry_point"} <= payload.keys():
+                known = ", ".join(map(str, row))
+                raise InputError(
+                    f"source {source.name!r}: row {number + 1}: the metric python needs the columns prompt, test and "
+                    f"entry_point, or test_list (its columns are {known})"
+                )
         elif source.metric == "numeric":
+            if last_number(answer) is None:
+                raise InputError(f"source {source.name!r}: row {number + 1}: the answer {answer!r:.80} has no number")
             payload = {"tolerance": source.tolerance}
         elif source.metric == "pattern":
             payload = {"pattern": source.pattern}
@@ -152,10 +164,17 @@ class Maker:
             named = list(labels) if isinstance(labels, tuple) else self.column(labels, number, row)
             if answer in named and named.index(answer) < len(choices):
                 return named.index(answer)
-        elif answer in choices:
-            return choices.index(answer)
-        elif answer.strip().isdecimal() and int(answer) < len(choices):
-            return int(answer)
+        else:
+            meant = {choices.index(answer)} if answer in choices else set[int]()
+            if answer.strip().isdecimal() and int(answer) < len(choices):
+                meant.add(int(answer))
+            if len(meant) == 1:
+                return meant.pop()
+            if meant:
+                raise InputError(
+                    f"source {self.source.name!r}: row {number + 1}: the answer {answer!r} is the number of one choice "
+                    "and the text of another: say which with labels"
+                )
         raise InputError(
             f"source {self.source.name!r}: row {number + 1}: the answer {answer!r:.80} is none of the choices; "
             "it must be a label, a choice's text, or its number from 0"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from speciate import __version__, runs, storage
-from speciate.errors import AdapterInert, InputError, NotFound, ResumeMismatch
+from speciate.errors import AdapterMismatch, InputError, NotFound, ResumeMismatch
 from speciate.evals.intact import inert
 from speciate.evals.runner import Settings
 from speciate.evals.sources import Part, Questions, questions
@@ -57,11 +57,6 @@ class Wanted:
     out: Path | None = None
     resume: bool = False
     train_rows: Path | None = None
-
-
-def folder_of_evals() -> Path:
-    """Where evaluations lie unless --out says otherwise."""
-    return storage.home() / EVALS
 
 
 def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
@@ -204,7 +199,7 @@ def row_texts(row: dict[str, Any]) -> tuple[str, str]:
 def folder_for(wanted: Wanted, start: Mapping[str, Any]) -> Path:
     """A new folder, or with `resume` the newest that began with the same and has not ended."""
     if wanted.resume:
-        places = [wanted.out] if wanted.out else sorted(folder_of_evals().glob("*"), reverse=True)
+        places = [wanted.out] if wanted.out else sorted(runs.evals_folder().glob("*"), reverse=True)
         for place in places:
             if not (place / START).is_file():
                 continue
@@ -222,7 +217,7 @@ def folder_for(wanted: Wanted, start: Mapping[str, Any]) -> Path:
             raise InputError(f"--out {str(wanted.out)!r} is not an empty folder; name one that is empty or missing")
         return storage.writable_folder(wanted.out).absolute()
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    parent = storage.writable_folder(folder_of_evals())
+    parent = storage.writable_folder(runs.evals_folder())
     for count in range(1, 1000):
         folder = parent / (f"{start['suite']['name']}-{stamp}" + (f"-{count}" if count > 1 else ""))
         try:
@@ -262,10 +257,10 @@ def measured_in(
 
 
 def check_speaking(population: Population, parts: Sequence[Part], adapters: Mapping[str, Meant]) -> None:
-    """Raises AdapterInert for an adapter that says what the base says: no score would be its own."""
+    """Raises AdapterMismatch for an adapter that says what the base says: no score would be its own."""
     prompts = [item.prompt for part in parts for item in part.items[:PROBES]][:PROBES] or list(PLAIN)
     for label in inert(population, prompts):
-        raise AdapterInert(
+        raise AdapterMismatch(
             f"{adapters[label].reference!r} loads but changes nothing: on {len(prompts)} prompts its base gives the "
             "same logits, bit for bit, so any score would be the base's"
         )

@@ -1,5 +1,6 @@
 """The record of an evaluation: figures of each model from the rows that were measured."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,9 @@ def spreads_of(
     base = [score for part in pairs.values() for score in part.base]
     adapter = [score for part in pairs.values() for score in part.adapters[0]]
     families = [family for part in pairs.values() for family in part.families]
-    names = list(dict.fromkeys(families))
-    if len(names) < FEWEST_FAMILIES:
+    counts = Counter(families)
+    names = list(counts)
+    if len(names) < FEWEST_FAMILIES or min(counts.values()) < 2:
         return None
 
     def of(scores: list[float]) -> Spread:

@@ -152,7 +152,6 @@ def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
                 chance=evaluation.chance,
                 recipe=recipe,
                 record=model,
-                cost={"seconds": evaluation.seconds, "tokens_per_second": evaluation.tokens_per_second},
                 provenance={
                     "suite": evaluation.suite_digest,
                     "device": evaluation.device,

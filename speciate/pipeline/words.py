@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from speciate.evals.power import items_for, minimum_detectable
 from speciate.records import Arm, Contrast, GateResult
 
+SIGNIFICANT = 0.05
 FEWEST_ITEMS = 10
 """With fewer items there is no saying what they would show."""
 
@@ -26,14 +27,14 @@ def of_arm(arm: Arm) -> str:
     if arm.gain:
         low, high = (100 * end for end in arm.gain.ci95)
         parts.append(
-            f"{_moved(100 * arm.gain.delta, low, high, 'gained', 'lost')} on its niche (95% interval {low:+.1f} to "
+            f"{_gained(100 * arm.gain.delta, low, high)} on its niche (95% interval {low:+.1f} to "
             f"{high:+.1f}; {arm.gain.base:.1%} to {arm.gain.adapter:.1%} of {arm.gain.n:,} items{over})"
         )
     if arm.forgetting:
         low, high = (100 * end for end in arm.forgetting.ci95)
         most = 100 * arm.forgetting.ci95_upper
         parts.append(
-            f"{_moved(100 * arm.forgetting.delta, low, high, 'lost', 'won')} in general (95% interval of the loss "
+            f"{_lost(100 * arm.forgetting.delta, low, high)} in general (95% interval of the loss "
             f"{low:.1f} to {high:.1f}; with 95% confidence it is below {most:.1f}, on {arm.forgetting.n:,} items{over})"
         )
     if not parts:
@@ -42,11 +43,17 @@ def of_arm(arm: Arm) -> str:
     return f"{arm.label} {' and '.join(parts)}. {verdict}"
 
 
-def _moved(points: float, low: float, high: float, up: str, down: str) -> str:
-    """What became of it; an interval on both sides of 0 shows no change, and is not the proof of none."""
+def _gained(points: float, low: float, high: float) -> str:
+    """What became of the niche; an interval on both sides of 0 shows no gain, and is not the proof of none."""
     if low <= 0 <= high:
-        return f"shows no change ({points:+.1f} points)"
-    return f"{up if points > 0 else down} {abs(points):.1f} points"
+        return f"shows no clear gain ({points:+.1f} points)"
+    return f"{'gained' if points > 0 else 'lost'} {abs(points):.1f} points"
+
+
+def _lost(points: float, low: float, high: float) -> str:
+    """What became of the general items."""
+    moved = f"{'lost' if points >= 0 else 'won'} {abs(points):.1f} points"
+    return f"shows no clear loss ({moved})" if low <= 0 <= high else moved
 
 
 def _why(gates: dict[str, GateResult]) -> str:
@@ -69,7 +76,9 @@ def of_contrast(one: Contrast) -> str:
         return f"No difference between {one.second} and {one.first} is shown {where} ({interval}{p}).{_seen(one)}"
     better = "better" if one.estimate.delta > 0 else "worse"
     points = abs(100 * one.estimate.delta)
-    return f"{one.second} is {points:.1f} points {better} than {one.first} {where} ({interval}{p})."
+    unsure = one.p_holm is not None and one.p_holm >= SIGNIFICANT
+    but = "; by the exact test, adjusted for all comparisons, it may be chance" if unsure else ""
+    return f"{one.second} is {points:.1f} points {better} than {one.first} {where} ({interval}{p}){but}."
 
 
 def _seen(one: Contrast) -> str:

@@ -148,7 +148,7 @@ def test_a_base_and_its_adapters_are_measured_together(speciate: Speciate, adapt
 @pytest.mark.parametrize(
     ("name", "status", "message"),
     [
-        ("inert", 1, "loads but changes nothing"),
+        ("inert", 2, "loads but changes nothing"),
         ("pissa", 2, "changed the base's weights"),
         ("taller", 2, "was made for another base"),
         ("wider", 2, "does not fit its base"),

@@ -35,7 +35,7 @@ def test_by_folder_by_name_and_the_newest_of_a_species(home: Path):
     [
         ("beee", "no finished run or species 'beee'; did you mean 'bee'"),
         ("a-3", "did you mean 'a-2'"),
-        ("wasp", "'wasp'; runs are looked up as folders, and in "),
+        ("wasp", "'wasp'; they are looked up as folders, and in "),
         ("begun", "has not ended"),
         ("\0", "no finished run or species"),
     ],
