@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from speciate.errors import InputError
-from speciate.evals.harness_tasks import Tasks, check_tasks, load_tasks, quiet, seeded, task_names
+from speciate.evals.harness_tasks import FEWSHOT_SEED, Tasks, check_tasks, load_tasks, quiet, seeded, task_names
 from speciate.evals.memory import Memory
 from speciate.evals.runner import Settings
 from speciate.models.population import Population
@@ -109,6 +109,7 @@ def _no_metric(name: str, wanted: str | None, usable: Sequence[str]) -> str:
 def _answered(name: str, task: Any, panel: Any, tasks: Tasks, on_items: Callable[[int], None]) -> list[Document]:
     """The items of a task with the answers of all members."""
     chat = tasks.source.chat
+    task.set_fewshot_seed(seed=FEWSHOT_SEED)
     with quiet(), seeded():
         task.build_all_requests(
             limit=tasks.limit,
@@ -258,7 +259,8 @@ def _output(task: Any, document: Document, number: int, metric: str | None) -> t
     if first.request_type == "generate_until":
         return answers[0].texts[number], sum(lengths)
     if len(answers) == 1:
-        return (str(first.args[-1]) if answers[0].greedy[number] else ""), lengths[0]
+        certain = first.request_type == "loglikelihood" and answers[0].greedy[number]
+        return (str(first.args[-1]) if certain else ""), lengths[0]
     nats = [float(answer.nats[number]) for answer in answers]
     options = [str(option) for option in task.doc_to_choice(first.doc)] if task.get_config("doc_to_choice") else []
     if 0 < len(options) < len(nats) and len(nats) == 2 * len(options):

@@ -36,8 +36,9 @@ class Measured(NamedTuple):
     nats: NDArray[np.float64]
     """Log-likelihood. The first field: lm_eval adds up what stands first, over the windows of a long text."""
     greedy: tuple[bool, ...]
+    """Whether each token is the likeliest; empty for a whole text."""
     given: Tokens
-    """The context."""
+    """The context, or the whole text."""
     cut: int
     """Tokens that the context lost on its left."""
     lengths: tuple[int, ...]
@@ -45,9 +46,10 @@ class Measured(NamedTuple):
     ends: tuple[str, ...]
     """stop, nan, or too-long (the continuation alone does not fit)."""
 
-    def response(self, member: int) -> tuple[float, bool]:
+    def response(self, member: int) -> Any:
         """What lm_eval calls the response."""
-        return float(self.nats[member]), self.greedy[member]
+        nats = float(self.nats[member])
+        return (nats, self.greedy[member]) if self.greedy else nats
 
 
 class Said(NamedTuple):
@@ -174,7 +176,7 @@ class Panel(LmEvalModel):
             given = tuple(self.tok_encode(request.args[0]))
             nats = np.zeros(many) + total
             ends = tuple("stop" if sound else "nan" for sound in np.isfinite(nats))
-            found.append(Measured(nats, (False,) * many, given, 0, (len(given),) * many, ends))
+            found.append(Measured(nats, (), given, 0, (len(given),) * many, ends))
         return found
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[Any]:  # noqa: ARG002

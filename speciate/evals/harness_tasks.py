@@ -4,6 +4,7 @@ Refused is what would run code that a model wrote or that a hub holds. Knows not
 """
 
 import contextlib
+import copy
 import io
 import logging
 import random
@@ -25,6 +26,7 @@ EVALUATES_TEXT = ("noreval/ask_gec", "score/math")
 SEEDS = (0, 1234)
 """Of Python and NumPy, as lm_eval sets them: some tasks shuffle with them."""
 FEWSHOT_SEED = 1234
+"""Of the worked examples, as lm_eval sets it; set anew for each prompt-building, or the next would have others."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,23 @@ class Tasks:
 
 def task_names() -> list[str]:
     """Names of all tasks, groups and tags. Raises MissingComponent."""
-    return list(_manager(None).all_tasks)
+    return list(manager_of(None).all_tasks)
 
 
 def check_tasks(source: HarnessSource, include: Path | None = None) -> None:
     """Raises InputError for names that lm_eval does not have and for tasks that are refused; no data is loaded.
 
-    `include` is a folder with tasks of one's own, as lm_eval's `--include_path`.
+    `include` is a folder with tasks of one's own, in place of lm_eval's.
     """
-    manager = _manager(include)
+    manager = manager_of(include)
     problems: list[str] = []
     for name in source.tasks:
         if name not in manager.task_index:
             near = suggestion(name, manager.all_tasks) or "; `lm_eval ls tasks` lists what there is"
             problems.append(f"unknown task {name!r}{near}")
     if not problems:
-        leaves = dict.fromkeys(leaf for name in source.tasks for leaf in _leaves(manager.task_index, name))
-        problems = [why for leaf in leaves if (why := _refused(leaf, manager.task_index[leaf]))]
+        named = dict.fromkeys(leaf for name in source.tasks for leaf in leaves(manager.task_index, name))
+        problems = [why for leaf in named if (why := _refused(leaf, manager.task_index[leaf]))]
     if problems:
         raise InputError("\n".join(problems))
 
@@ -92,7 +94,7 @@ def load_tasks(
     if source.sampling is not None and source.sampling.samples > 1:
         raise InputError("sampling.samples is for other sources: tasks of lm_eval say themselves how often they ask")
     with quiet(), seeded():
-        found = _manager(include, datasets).load(list(source.tasks))["tasks"]
+        found = manager_of(include, datasets).load(list(source.tasks))["tasks"]
     for name, task in found.items():
         if getattr(task, "MULTIMODAL", False):
             raise InputError(f"task {name!r} shows pictures or plays sounds, and the base reads text")
@@ -111,7 +113,6 @@ def _prepare(task: Any, source: HarnessSource) -> None:
         task.set_config(key="num_fewshot", value=source.fewshot)
     elif own is None:
         task.set_config(key="num_fewshot", value=0)
-    task.set_fewshot_seed(seed=FEWSHOT_SEED)
     if source.sampling is None or task.OUTPUT_TYPE != "generate_until":
         return
     drawn = source.sampling
@@ -123,48 +124,60 @@ def _prepare(task: Any, source: HarnessSource) -> None:
     task.set_config(key="generation_kwargs", value=settings)
 
 
+def manager_of(include: Path | None, datasets: Path | None = None) -> Any:
+    """lm_eval's own way to its tasks, which reads data sets from a folder. Raises MissingComponent."""
+    manager = copy.copy(_known(include))
+    manager._factory = _factory(datasets)
+    return manager
+
+
 @cache
-def _manager(include: Path | None, datasets: Path | None = None) -> Any:
-    """What lm_eval knows of its tasks; reading all of their files takes seconds."""
+def _known(include: Path | None) -> Any:
+    """What lm_eval knows of its tasks, or a folder of one's own; reading all of their files takes seconds."""
     try:
         from lm_eval.tasks import TaskManager
-        from lm_eval.tasks._factory import TaskFactory
     except ImportError as error:
         raise MissingComponent(f"tasks of lm-evaluation-harness need {error.name}: {INSTALL}") from error
+    with quiet():
+        return TaskManager(include_path=include, include_defaults=include is None)
+
+
+def _factory(folder: Path | None) -> Any:
+    """Makes tasks with the data sets that lie in a folder, and says which task it is that cannot be made."""
+    from datasets.exceptions import DatasetsError
+    from lm_eval.tasks._factory import TaskFactory
+
+    def found(path: Any) -> str | None:
+        """Where a data set lies, by its name on the hub."""
+        place = folder / str(path) if folder and path else None
+        return str(place) if place and place.is_dir() else None
 
     class Factory(TaskFactory):
-        """Makes tasks with the data sets that lie in a folder, and says which task it is that cannot be made."""
-
         def _build_task(self, entry: Any, overrides: dict[str, Any] | None) -> Any:
             try:
                 return super()._build_task(entry, overrides)
             except ImportError as error:
                 raise MissingComponent(f"task {entry.name!r} needs {error.name or error}: {INSTALL}") from error
-            except (OSError, ValueError, LookupError, RuntimeError) as error:
+            except (DatasetsError, OSError, ValueError, LookupError, RuntimeError) as error:
                 path = (entry.cfg or {}).get("dataset_path") or entry.name
-                where = f"is not in {str(datasets)!r} and cannot be had" if datasets else "cannot be had"
-                advice = "" if datasets else "; name a folder with it in the suite's `datasets`"
+                where = f"is not in {str(folder)!r} and cannot be had" if folder else "cannot be had"
+                advice = "" if folder else "; name a folder with it in the suite's `datasets`"
                 why = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise InputError(f"task {entry.name!r}: its data set {path!r} {where}: {why:.300}{advice}") from error
 
         def _load_full_config(self, entry: Any, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
             config = super()._load_full_config(entry, overrides)
-            for key, kind in (("dataset_path", None), ("class", config.get("class"))):
-                path = config.get(key) if kind is None else getattr(kind, "DATASET_PATH", None)
-                if datasets is None or not path or not (folder := datasets / str(path)).is_dir():
-                    continue
-                config[key] = (
-                    str(folder) if kind is None else type(kind.__name__, (kind,), {"DATASET_PATH": str(folder)})
-                )
+            if place := found(config.get("dataset_path")):
+                config["dataset_path"] = place
+            kind: Any = config.get("class")
+            if place := found(getattr(kind, "DATASET_PATH", None)):
+                config["class"] = type(kind.__name__, (kind,), {"DATASET_PATH": place})
             return config
 
-    with quiet():
-        manager: Any = TaskManager(include_path=include) if include else TaskManager()
-        manager._factory = Factory()
-    return manager
+    return Factory()
 
 
-def _leaves(index: Mapping[str, Any], name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+def leaves(index: Mapping[str, Any], name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     """The tasks that a name stands for."""
     entry = index.get(name)
     if entry is None or name in above:
@@ -176,10 +189,10 @@ def _leaves(index: Mapping[str, Any], name: str, above: tuple[str, ...] = ()) ->
             named = (one.get("task") or one.get("group")) if isinstance(one, dict) else one
             for each in named if isinstance(named, list) else [named]:
                 if isinstance(each, str):
-                    yield from _leaves(index, each, (*above, name))
+                    yield from leaves(index, each, (*above, name))
     elif entry.yaml_path is None:
         for each in sorted(entry.tags):
-            yield from _leaves(index, each, (*above, name))
+            yield from leaves(index, each, (*above, name))
     else:
         yield name
 

@@ -70,7 +70,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 CODE = """
 def likely(doc, results):
-    return {"likely": min(1.0, 1.0 / -results[0] * 1000)}
+    return {"likely": 1 / (1 - results[0] / 100)}
 
 def fails(doc, results):
     if doc["right"] == 1:
@@ -90,7 +90,15 @@ def include(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "test_split": "test", "fewshot_split": "test",
     }  # fmt: skip
     for name, task in TASKS.items():
-        metrics = [{"metric": one, "aggregation": "mean", "higher_is_better": True} for one in task["metric_list"]]
+        means = {
+            "brier_score": "brier_score",
+            "word_perplexity": "weighted_perplexity",
+            "bits_per_byte": "bits_per_byte",
+        }
+        metrics = [
+            {"metric": one, "aggregation": means.get(one, "mean"), "higher_is_better": True}
+            for one in task["metric_list"]
+        ]
         (folder / f"{name}.yaml").write_text(json.dumps({"task": name, **common, **task, "metric_list": metrics}))
     for name, like, function in (("ours_likely", "ours_text", "likely"), ("ours_failing", "ours_letters", "fails")):
         task = {"task": name, **common, **TASKS[like]}
@@ -129,6 +137,10 @@ def settings(batch_size: int = 16, context: int = 256) -> Settings:
     return Settings(batch_size, context)
 
 
+def nothing(_: Any) -> None:
+    """In place of what would describe the machine, or fetch something."""
+
+
 def by_lm_eval(
     base: Path, adapter: str | None, source: HarnessSource, include: Path | None = None, generation: Any = None
 ) -> list[dict[str, Any]]:
@@ -140,9 +152,9 @@ def by_lm_eval(
     run: Any = evaluator.simple_evaluate
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
-        patch.setattr(evaluator, "add_env_info", lambda _: None)
+        patch.setattr(evaluator, "add_env_info", nothing)
         model = kind(str(base), device="cpu", dtype="float32", batch_size=4, peft=adapter)
-        manager = harness_tasks._manager(include, HUB)
+        manager = harness_tasks.manager_of(include, HUB)
         found = run(
             model, tasks=list(source.tasks), num_fewshot=source.fewshot, task_manager=manager, limit=source.items,
             bootstrap_iters=0, apply_chat_template=source.chat, gen_kwargs=generation,
@@ -157,19 +169,15 @@ def agree(rows: list[EvalRow], samples: list[dict[str, Any]], metric: str) -> No
     assert len(rows) == len(samples)
     for row, sample in zip(rows, samples, strict=True):
         value = sample[name]
-        assert row.score == pytest.approx(
-            float(value if not isinstance(value, list) else sum(value) / len(value)), abs=1e-5
-        )
+        assert row.score == pytest.approx(float(value), abs=1e-5)
         assert row.prompt == sample["arguments"][0][0]
         said = sample["resps"][0][0]
         if isinstance(said, str):
             assert row.output == said
         else:
-            for nats in sample["resps"]:
-                assert any(
-                    abs(nats[0][0] - float(one)) < 2e-3
-                    for one in row.detail.rpartition("log-likelihoods ")[2].split(", ")
-                )
+            told = [float(nats) for nats in row.detail.rpartition("log-likelihoods ")[2].partition(";")[0].split(", ")]
+            theirs = [one[0][0] if isinstance(one[0], tuple) else one[0] for one in sample["resps"]]
+            assert told == pytest.approx(theirs, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +193,8 @@ def agree(rows: list[EvalRow], samples: list[dict[str, Any]], metric: str) -> No
     ],
 )
 def test_scores_are_lm_evals_to_the_item(
-    population: Population, folders: dict[str, str | None], include: Path, memory: Memory, capsys: pytest.CaptureFixture[str],
-    tasks: tuple[str, ...], metric: str, chat: bool,
+    population: Population, folders: dict[str, str | None], include: Path, memory: Memory,
+    capsys: pytest.CaptureFixture[str], tasks: tuple[str, ...], metric: str, chat: bool,
 ) -> None:  # fmt: skip
     source = source_of(*tasks, metric=metric, chat=chat, fewshot=1)
     told: list[int] = []
@@ -243,7 +251,9 @@ def test_standard_tasks_have_lm_evals_scores(
     agree(rows, by_lm_eval(long_base, None, asked, None, drawn), metric)
 
 
-def test_what_was_said_is_not_asked_again(population: Population, include: Path, memory: Memory) -> None:
+def test_what_was_said_is_not_asked_again(
+    population: Population, include: Path, memory: Memory, tmp_path: Path
+) -> None:
     source = source_of("ours_choices", "ours_writing", "ours_penalty", "ours_drawn", fewshot=1)
     tasks = load_tasks(source, include=include)
     answered = 0
@@ -264,7 +274,7 @@ def test_what_was_said_is_not_asked_again(population: Population, include: Path,
     assert rest
     assert none == []
     assert again == rows
-    fresh = Memory(memory.identities, Remembered(memory.kept._path.with_name("fresh.sqlite")))
+    fresh = Memory(memory.identities, Remembered(tmp_path / "fresh.sqlite"))
     with counted(population) as whole:
         assert harness_rows(population, population.members, tasks, fresh, settings(4)) == rows
     assert len(rest) < len(whole)
@@ -303,20 +313,14 @@ def test_reasons(population: Population, include: Path, memory: Memory) -> None:
     assert rows[BASE][0].detail.startswith("acc 1, share 0.5, large 7; log-likelihoods -")
     half = load_tasks(source_of("ours_failing", metric="share", role="niche", prefix="p-"), include=include)
     rows = harness_rows(population, [BASE], half, memory, settings())[BASE]
-    assert [(row.score, row.reason) for row in rows] == [
-        (0.5, "partial"),
-        (0.0, "crash"),
-        (0.5, "partial"),
-        (0.5, "partial"),
-    ]
+    assert [(row.score, row.reason) for row in rows][:2] == [(0.5, "partial"), (0.0, "crash")]
     assert {(row.role, row.family) for row in rows} == {("niche", "p-ours_failing")}
-    drawn = SamplingOf(max_new_tokens=2)
-    short = load_tasks(source_of("ours_writing", sampling=drawn, chat=True), include=include)
+    few = SamplingOf(max_new_tokens=2)
+    short = load_tasks(source_of("ours_writing", sampling=few, chat=True), include=include)
     rows = harness_rows(population, [BASE], short, memory, settings())[BASE]
     assert [(row.reason, row.tokens) for row in rows][1:] == [("unfinished", 2)] * 3
-    empty = load_tasks(
-        source_of("ours_writing", sampling=SamplingOf(max_new_tokens=9, stop=(" ", "5"))), include=include
-    )
+    cut = SamplingOf(max_new_tokens=9, stop=(" ", "5"))
+    empty = load_tasks(source_of("ours_writing", sampling=cut), include=include)
     assert {row.reason for row in harness_rows(population, [BASE], empty, memory, settings())[BASE]} >= {"empty"}
 
 
@@ -339,8 +343,8 @@ def test_what_does_not_fit_is_cut_or_told(population: Population, include: Path,
     assert all("tokens of the prompt did not fit" in row.detail for row in rows)
     [first, *_] = harness_rows(population, [BASE], choices, memory, settings(context=3))[BASE]
     assert (first.reason, first.score) == ("too-long", 0.0)
+    writing = load_tasks(source_of("ours_writing"), include=include)
     with pytest.raises(InputError, match=r"'ours_writing' lets a model write 12 tokens.*context is 12.*max_new_tokens"):
-        writing = load_tasks(source_of("ours_writing"), include=include)
         harness_rows(population, [BASE], writing, memory, settings(context=12))
 
 
@@ -360,16 +364,14 @@ def test_unknown_and_refused_tasks() -> None:
         ("hellaswagg", "mmlu"): "unknown task 'hellaswagg'; did you mean 'hellaswag'?",
         ("+",): "unknown task '\\+'; `lm_eval ls tasks`",
         ("humaneval",): "'humaneval' runs what a model wrote.*`metric: python`",
-        ("score_robustness",): "'score_.*math.*' runs what a model wrote",
-        (
-            "afrimmlu_direct_eng_prompt_1",
-        ): "'afrimmlu_direct_eng_prompt_1': its metric 'exact_match' is code that a hub",
+        ("score_robustness_math",): "'prompt_robustness_math_algebra' runs what a model wrote",
+        ("afrimmlu_direct_eng_prompt_1",): "'afrimmlu_direct_eng_prompt_1': its metric '.*' is code",
     }.items():
         with pytest.raises(InputError, match=problem):
             check_tasks(source_of(*names))
         with pytest.raises(InputError, match=problem):
             load_tasks(source_of(*names))
-    leaves = harness_tasks._leaves(harness_tasks._manager(None).task_index, "mmlu")
+    leaves = harness_tasks.leaves(harness_tasks.manager_of(None).task_index, "mmlu")
     assert len(set(leaves)) == 57
 
 
@@ -378,7 +380,7 @@ def test_a_metric_that_is_not_there(population: Population, include: Path, memor
         ("ours_letters", "acc_nrm", "no metric 'acc_nrm' that is a number.*did you mean 'acc'"),
         ("ours_ending", "perplexity", "no metric 'perplexity'.*it has acc"),
         ("ours_letters", "brier_score", "no metric 'brier_score' that.*it has acc"),
-        ("ours_failing", "large", "no metric 'large' that.*it has acc, share"),
+        ("ours_failing", "size,none", "no metric 'size,none' that.*it has acc, share"),
         ("ours_writing", "exact", "no metric 'exact'.*did you mean 'exact_match'"),
     ):
         with pytest.raises(InputError, match=f"task '{task}' has {problem}"):
@@ -401,8 +403,8 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
 
 def test_without_lm_eval_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
-    harness_tasks._manager.cache_clear()
-    with pytest.raises(MissingComponent, match="need lm_eval.tasks: uv sync --extra harness, or pip install"):
+    harness_tasks._known.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(MissingComponent, match=r"need lm_eval\.tasks: uv sync --extra harness, or pip install"):
         task_names()
 
 
@@ -426,11 +428,11 @@ def test_the_hub_suite_runs_on_local_data_sets(long_base: Path, memory: Memory, 
     families: list[str] = []
     for one in asked.harness:
         if "ifeval" in one.tasks and not all(map(importlib.util.find_spec, ("langdetect", "immutabledict"))):
-            with pytest.raises(MissingComponent, match="task 'ifeval' needs .*: uv sync --extra harness"):
+            with pytest.raises(MissingComponent, match=r"task 'ifeval' needs .*: uv sync --extra harness"):
                 load_tasks(one, datasets=asked.datasets)
             continue
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(nltk, "download", lambda *_, **__: False)
+            patch.setattr(nltk, "download", nothing)
             tasks = load_tasks(one, datasets=asked.datasets, limit=2)
         if one.tasks in (("ifeval",), ("gsm8k",)):
             shorter = one.model_copy(update={"sampling": SamplingOf(max_new_tokens=20)})
