@@ -120,9 +120,11 @@ def redraw(strata: Sequence[Stratum], seed: int, draws: int, *, errors: bool = F
     size = math.fsum(float(sizes.sum()) for _, sizes in strata)
     estimate = math.fsum(float(total) for totals, _ in strata for total in totals) / size
     drawn: list[Array] = []
+    # Powers of very small totals would vanish, so they are taken in units of the largest.
+    unit = max(float(np.abs(totals - estimate * sizes).max()) for totals, sizes in strata) or 1.0
     squares, cubes, unbiased, known = 0.0, 0.0, 0.0, 0.0
     for totals, sizes in strata:
-        off = totals - estimate * sizes
+        off = (totals - estimate * sizes) / unit
         more = [off * off, off * sizes, sizes * sizes] if errors else []
         drawn.append(drawn_sums([off, sizes, *more], random, draws))
         off = off - off.mean()
@@ -134,17 +136,18 @@ def redraw(strata: Sequence[Stratum], seed: int, draws: int, *, errors: bool = F
     moved, drawn_size = np.sum([sums[:2] for sums in drawn], axis=0)
     step = _step([totals for totals, _ in strata])
     if step:
-        moved += step * random.uniform(-0.5, 0.5, draws)
+        moved += step / unit * random.uniform(-0.5, 0.5, draws)
     moved /= drawn_size
+    own = _errors([len(totals) for totals, _ in strata], drawn, moved) if errors else None
     return Redrawn(
-        means=estimate + moved,
+        means=estimate + unit * moved,
         estimate=estimate,
-        variance=squares / size**2,
-        unbiased=unbiased / size**2,
+        variance=squares * (unit / size) ** 2,
+        unbiased=unbiased * (unit / size) ** 2,
         freedom=unbiased**2 / known if known else 1.0,
         skewness=cubes / squares**1.5 if squares else 0.0,
         step=step / size,
-        errors=_errors([len(totals) for totals, _ in strata], drawn, moved) / drawn_size if errors else None,
+        errors=None if own is None else unit * own / drawn_size,
     )
 
 
@@ -183,7 +186,7 @@ def drawn_sums(columns: Sequence[Array], random: np.random.Generator, draws: int
 
 def _step(strata: Sequence[Array]) -> float:
     """By how much a sum of whole totals moves at least when one unit takes another's place; 0 of other totals."""
-    if not all((totals == np.rint(totals)).all() for totals in strata):
+    if not all(((totals == np.rint(totals)) & (np.abs(totals) < 2**53)).all() for totals in strata):
         return 0.0
     apart = [np.unique(np.diff(np.unique(totals))) for totals in strata]
     return float(np.gcd.reduce(np.concatenate([*apart, [0.0]]).astype(np.int64)))

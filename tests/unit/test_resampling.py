@@ -63,13 +63,26 @@ def test_strata_keep_their_numbers_and_add_their_variances() -> None:
     assert redrawn.step == pytest.approx(1 / 120)
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-128, 1e-9, 1e9, 1e150])
+def test_the_unit_of_the_totals_does_not_matter(unit: float) -> None:
+    totals, sizes = np.sqrt(np.array([0.0, 2.0, 3.0, 7.0])), np.array([1.0, 1.0, 2.0, 3.0])
+    plain, scaled = (redraw([(times * totals, sizes)], 0, 500, errors=True) for times in (1.0, unit))
+    assert scaled.freedom == pytest.approx(plain.freedom)
+    assert scaled.skewness == pytest.approx(plain.skewness)
+    if unit > 1e-150:
+        assert np.divide(scaled.ends(0.95), unit) == pytest.approx(plain.ends(0.95))
+        assert np.divide(scaled.studentised_ends(0.95), unit) == pytest.approx(plain.studentised_ends(0.95))
+    else:
+        assert scaled.ends(0.95) == (scaled.estimate, scaled.estimate)
+
+
 def test_one_stratum_has_n_minus_one_degrees_of_freedom() -> None:
     values = np.random.default_rng(6).normal(size=17)
     assert redraw([(values, np.ones(17))], 0, 100).freedom == pytest.approx(16)
 
 
 @pytest.mark.parametrize(
-    ("totals", "step"), [([0, 0, 1], 1), ([-1, 1, 1], 2), ([0, 10, 30], 10), ([0, 0.5], 0), ([4, 4], 0)]
+    ("totals", "step"), [([0, 0, 1], 1), ([-1, 1, 1], 2), ([0, 10, 30], 10), ([0, 0.5], 0), ([4, 4], 0), ([0, 1e20], 0)]
 )
 def test_the_step_is_the_least_that_one_unit_changes(totals: list[float], step: float) -> None:
     redrawn = redraw([(np.array(totals), np.ones(len(totals)))], 0, 10)
