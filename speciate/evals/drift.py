@@ -4,6 +4,7 @@ Forgetting follows the drift of the outputs (Shenfeld et al. 2025, arXiv 2509.04
 what the base itself says to an item, token by token, in both directions.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -67,7 +68,8 @@ def item_drift(
             computed = divergences(population, [asked[place] for place in missing], batch_size=settings.batch_size)
             for place, (forward, reverse) in zip(missing, computed, strict=True):
                 kept[place] = {"forward": forward, "reverse": reverse}
-            memory.keep([(names[place], one) for place in missing if (one := kept[place]) is not None])
+            known = [(names[place], one) for place in missing if (one := kept[place]) is not None]
+            memory.keep([(name, one) for name, one in known if math.isfinite(one["forward"] + one["reverse"])])
             both = zip(asked, [one for one in kept if one is not None], strict=True)
             for number, ((member, _, answer), one) in enumerate(both):
                 item = spoken[number % len(spoken)].item.digest

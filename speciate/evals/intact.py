@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from speciate.models.base import CausalLM
 
 
+PROBE_TOKENS = 24
+"""Length to which prompts are repeated or cut where an adapter must show that it speaks."""
+
+
 def logits(model: "CausalLM", batch: "torch.Tensor") -> "torch.Tensor":
     """Logits of a batch of token ids, on the CPU."""
     import torch
@@ -34,6 +38,14 @@ def probe(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], device: 
     rows = [prompt_ids(tokenizer, prompt) for prompt in prompts]
     shortest = min(map(len, rows))
     return torch.tensor([row[:shortest] for row in rows], device=device)
+
+
+def whole(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], device: "torch.device") -> "torch.Tensor":
+    """Prompts as one batch of equal length, each said over and over up to it: a single token shows no attention."""
+    import torch
+
+    rows = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    return torch.tensor([(row * PROBE_TOKENS)[:PROBE_TOKENS] for row in rows if row], device=device)
 
 
 def check_adapter(model: "PeftModel", digest_before: str, batch: "torch.Tensor") -> None:
@@ -55,7 +67,9 @@ def inert(population: Population, prompts: Sequence[str]) -> list[str]:
     """The adapters that say what their base says to the prompts, bit for bit."""
     import torch
 
-    batch = probe(population.tokenizer, prompts, population.model.device)
+    if not population.adapters:
+        return []
+    batch = whole(population.tokenizer, prompts, population.model.device)
     with population.speaking([BASE] * len(batch)):
         off = logits(population.model, batch)
     found: list[str] = []

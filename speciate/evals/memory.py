@@ -24,7 +24,7 @@ class Memory:
 
     def name(self, member: str, kind: str, *parts: Any) -> bytes:
         """The name of one answer."""
-        return key("answer/1", self.identities[member], kind, *parts)
+        return key("answer/2", self.identities[member], kind, *parts)
 
     def asked(self, ask: Ask, sampling: Sampling, stops: Sequence[int]) -> bytes:
         """The name of the answer to a prompt; greedy answers have no seed."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from speciate import __version__
 from speciate.errors import StorageError
-from speciate.records import EvalRow, ItemDrift, TextLoss
+from speciate.records import ROLES, EvalRow, ItemDrift, TextLoss
 from speciate.storage import digest_json, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -95,7 +95,27 @@ def read_rows(folder: Path, model: str) -> Rows:
     kind = (table.schema.metadata or {}).get(b"schema", b"").decode(errors="replace")
     if kind != SCHEMA or missing_fields(table):
         raise StorageError(f"{str(path)!r} is no file of rows that this version can read: {kind or 'unknown'!r}")
-    return Rows(table)
+    rows = Rows(table)
+    if problem := wrong(rows):
+        raise StorageError(f"{str(path)!r} is damaged: {problem}")
+    return rows
+
+
+def wrong(rows: Rows) -> str:
+    """What is wrong with rows that no evaluation wrote; nothing where they can be trusted to be paired."""
+    import pyarrow as pa
+
+    table: Any = rows.table
+    for name, kind in ((name, NUMBERS.get(name, "string")) for name in EvalRow.model_fields):
+        if table.schema.field(name).type != pa.type_for_alias(kind) or table.column(name).null_count:
+            return f"its column {name!r} has other values than {kind}"
+    if len(rows) and not set(table.column("role").unique().to_pylist()) <= set(ROLES):
+        return "a row has an unknown role"
+    if not all(0 <= score <= 1 for score in rows.scores):
+        return "a score is outside 0 to 1"
+    if len(set(rows.keys)) < len(rows):
+        return "an answer is there twice"
+    return ""
 
 
 def missing_fields(table: "Table") -> list[str]:

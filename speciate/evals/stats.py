@@ -70,6 +70,7 @@ def estimate_between(
     """The mean difference, second minus first, over pairs of models that answered the same items; the first may be one
     for all. Models of several seeds are paired in order, which is as good as any order: their seeds are independent.
     """
+    interval = hierarchical_bootstrap(firsts, seconds, families, clusters=clusters, seed=seed)
     pairs = list(zip(firsts if len(firsts) > 1 else [firsts[0]] * len(seconds), seconds, strict=True))
     changed = [changes(first, second) for first, second in pairs]
     right_to_wrong, wrong_to_right = (sum(counts[side] for counts in changed) for side in (0, 1))
@@ -78,7 +79,7 @@ def estimate_between(
         base=_mean_of_all(firsts),
         adapter=_mean_of_all(seconds),
         delta=_mean_of_all([_differences(first, second) for first, second in pairs]),
-        ci95=hierarchical_bootstrap(firsts, seconds, families, clusters=clusters, seed=seed),
+        ci95=interval,
         n=len(firsts[0]),
         right_to_wrong=right_to_wrong,
         wrong_to_right=wrong_to_right,

@@ -31,7 +31,8 @@ class Population:
         self.tokenizer = tokenizer
         self.adapters = dict(adapters or {})
         self.layers = _lora_layers(model) if self.adapters else []
-        self.mixes = bool(self.layers) and all(map(_is_plain, self.layers)) and not _replaces_modules(model)
+        plain_layers = bool(self.layers) and all(map(_is_plain, self.layers)) and not _replaces_modules(model)
+        self.mixes = plain_layers and _keeps_rows(self.model, self.layers)
         """Whether one batch may hold rows of several; else each has batches of its own."""
 
         plain = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
@@ -143,6 +144,27 @@ def _lora_layers(model: "CausalLM") -> list[Any]:
 
     found = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     return found if all(isinstance(layer, LoraLayer) for layer in found) else []
+
+
+def _keeps_rows(model: Any, layers: Sequence[Any]) -> bool:
+    """Whether each layer sees the batch as rows of tokens: some architectures lay them end to end before a layer, and
+    experts see what is sent to them, so that nothing tells whose tokens they are.
+    """
+    import torch
+
+    rows, tokens = 2, 3
+    seen: set[int] = set()
+
+    def look(layer: Any, inputs: tuple["torch.Tensor", ...]) -> None:
+        if tuple(inputs[0].shape[:2]) == (rows, tokens):
+            seen.add(id(layer))
+
+    with contextlib.ExitStack() as held, torch.inference_mode():
+        for layer in layers:
+            held.callback(layer.register_forward_pre_hook(look).remove)
+        ids = torch.zeros(rows, tokens, dtype=torch.long, device=model.device)
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    return all(id(layer) in seen for layer in layers)
 
 
 def _is_plain(layer: Any) -> bool:

@@ -48,7 +48,10 @@ def compare(references: Sequence[str], *, common: bool = False, each: bool = Fal
     items, left_out = shared_items(found, common)
     grouped: dict[str, list[Subject]] = {}
     for subject in found:
-        grouped.setdefault(subject.name if each else subject.way, []).append(subject)
+        arm = grouped.get(subject.way, [])
+        # One adapter measured twice, or two runs of one seed, are no two seeds.
+        new = all(subject.seed != other.seed and subject.adapter != other.adapter for other in arm)
+        grouped.setdefault(subject.way if new and not each else subject.name, []).append(subject)
     groups = list(grouped.values())
     labels = labelled(groups)
     pairs = [pairs_of(group, items) for group in groups]
@@ -80,6 +83,13 @@ def shared_items(found: Sequence[Subject], common: bool) -> tuple[Common, dict[s
     if len(set(suites.values())) > 1:
         problems += [f"  {name}: suite {suite or 'unknown'}" for name, suite in suites.items()]
     for role in ROLES:
+        for subject in found:
+            alone = set(subject.base_scores[role].scores) ^ set(subject.scores[role].scores)
+            if alone and not common:
+                raise Incomparable(
+                    f"{subject.name}: {len(alone)} {role} items were answered by its base or by itself alone; its rows "
+                    "are not whole. Measure it again, or add --common for the items that both answered."
+                )
         answered = [set(subject.base_scores[role].scores) & set(subject.scores[role].scores) for subject in found]
         shared = set.intersection(*answered)
         if more := len(set.union(*answered) - shared):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from speciate import __version__, runs, storage
-from speciate.errors import AdapterMismatch, InputError, NotFound, ResumeMismatch
+from speciate.errors import AdapterMismatch, InputError, NotFound, ResumeMismatch, StorageError
 from speciate.evals.intact import inert
 from speciate.evals.runner import Settings
 from speciate.evals.sources import Part, Questions, questions
@@ -30,6 +30,7 @@ from speciate.pipeline.names import SUITES
 from speciate.pipeline.references import Meant, base_of, meant, unchecked
 from speciate.pipeline.scores import record
 from speciate.pipeline.setting import fitting
+from speciate.pipeline.training_rows import training_rows
 from speciate.progress import Progress
 from speciate.recipe import LoadedSuite, find_data, load_suite
 from speciate.recipe.problems import suggestion
@@ -87,7 +88,7 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
     folder = folder_for(wanted, start)
     with owned(folder), disk_must_hold(folder):
         if (folder / runs.EVAL).exists():
-            return runs.read_eval(folder / runs.EVAL)
+            return runs.read_eval(folder / runs.EVAL).model_copy(update={"eval_dir": str(folder)})
         storage.write_json(folder / START, start | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
         began = time.monotonic()
         measured = measured_in(folder, wanted, source, compute, asked, labels, progress)
@@ -172,30 +173,6 @@ def decontaminated(
     return (asked.without(away) if away else asked), found
 
 
-def training_rows(adapter: Meant, more: Path | None) -> list[tuple[str, str]] | None:
-    """Questions and answers that the adapter was trained on, where they are at hand."""
-    paths = [more] if more else []
-    if adapter.run:
-        data = (
-            adapter.source.folder.parent / "data"
-            if adapter.source.folder.name == "adapter"
-            else runs.folder() / adapter.run / "data"
-        )
-        paths += [path for name in ("train", "replay") if (path := data / f"{name}.jsonl").is_file()]
-    if not paths:
-        return None
-    return [row_texts(row) for path in paths for row in storage.read_jsonl(path)]
-
-
-def row_texts(row: dict[str, Any]) -> tuple[str, str]:
-    """Question and answer of a training row, in the forms that trainers take."""
-    if "messages" in row:
-        return "\n".join(str(message.get("content", "")) for message in row["messages"]), ""
-    question = row.get("prompt") or row.get("instruction") or row.get("question") or row.get("text") or ""
-    answer = row.get("reference") or row.get("completion") or row.get("output") or row.get("answer") or ""
-    return str(question), str(answer)
-
-
 def folder_for(wanted: Wanted, start: Mapping[str, Any]) -> Path:
     """A new folder, or with `resume` the newest that began with the same and has not ended."""
     if wanted.resume:
@@ -203,7 +180,7 @@ def folder_for(wanted: Wanted, start: Mapping[str, Any]) -> Path:
         for place in places:
             if not (place / START).is_file():
                 continue
-            before: dict[str, Any] = storage.read_json(place / START)
+            before = began_with(place)
             differing = [key for key in start if key != "speciate" and before.get(key) != start[key]]
             if not differing:
                 return place.absolute()
@@ -226,6 +203,15 @@ def folder_for(wanted: Wanted, start: Mapping[str, Any]) -> Path:
             continue
         return folder
     raise InputError(f"{str(parent)!r} holds a thousand evaluations of this second; use --out")
+
+
+def began_with(place: Path) -> dict[str, Any]:
+    """What an evaluation began with; nothing where that is damaged, which is no reason to stop another one."""
+    try:
+        found = storage.read_json(place / START)
+    except StorageError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def measured_in(

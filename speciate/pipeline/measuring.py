@@ -5,6 +5,7 @@ again.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,8 +103,11 @@ def measure(
         drift = item_drift(population, adapters, asked.parts, memory, settings) if adapters else {}
     for member in missing:
         rows_on_disk.write_rows(folder, member, rows_on_disk.table_of(rows[member]))
-        rows_on_disk.write_texts(folder, member, losses[member])
-        rows_on_disk.write_drift(folder, member, drift.get(member, []))
+        # Where logits are no numbers there is no loss and no divergence to tell of; its rows say so.
+        sound = [loss for loss in losses[member] if math.isfinite(loss.nats)]
+        moved = [one for one in drift.get(member, []) if math.isfinite(one.forward) and math.isfinite(one.reverse)]
+        rows_on_disk.write_texts(folder, member, sound if len(sound) == len(losses[member]) else [])
+        rows_on_disk.write_drift(folder, member, moved)
     said = [row for found in rows.values() for row in found]
     prompts = sum(map(len, population.tokenizer([row.prompt for row in said])["input_ids"])) if said else 0
     tokens = prompts + sum(row.tokens for row in said)

@@ -36,7 +36,7 @@ class Meant:
     def label(self) -> str:
         """A short name that can be that of a file."""
         name = f"{self.species}@{self.version}" if self.species and self.version else self.species or self.reference
-        return re.sub(r"[^\w@.-]+", "-", Path(name).name or "adapter").strip(".-") or "adapter"
+        return re.sub(r"[^\w@.-]+", "-", Path(name).name or "adapter").strip(".-")[:60] or "adapter"
 
 
 def meant(references: Iterable[str]) -> tuple[list[Meant], list[str]]:

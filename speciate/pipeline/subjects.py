@@ -65,7 +65,8 @@ class Subject:
         if self.recipe is None:
             return self.name
         unseeded = {key: value for key, value in self.recipe.items() if key != "seed"}
-        return digest_json([unseeded, self.base.get("digest"), self.provenance.get("suite", "")])
+        computed = [self.provenance.get(name, "") for name in ("suite", "device", "precision")]
+        return digest_json([unseeded, self.base.get("digest"), computed])
 
 
 def subjects(references: Iterable[str]) -> list[Subject]:
@@ -133,7 +134,7 @@ def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
     for model in evaluation.models[1:] or evaluation.models[:1]:
         alone = model.model == BASE
         rows = base if alone else read_rows(folder, model.model)
-        recipe = recipe_of(model.run)
+        recipe = recipe_of(model)
         found.append(
             Subject(
                 name=f"{evaluation.eval}/{model.model}",
@@ -163,13 +164,17 @@ def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
     return found
 
 
-def recipe_of(run: str) -> Mapping[str, Any] | None:
-    """The resolved recipe of a run, where it is on this machine."""
-    path = runs.folder() / run / START
-    if not run or not path.is_file():
+def recipe_of(model: ModelScores) -> Mapping[str, Any] | None:
+    """The resolved recipe of the run that a model comes from, where that run is on this machine: a run of the same name
+    that made other weights is another run.
+    """
+    folder = runs.folder() / model.run
+    if not model.run or not (folder / runs.RECORD).is_file():
         return None
     try:
-        return read_json(path)["recipe"]
+        if runs.read_run(folder / runs.RECORD).adapter_digest != model.digest:
+            return None
+        return read_json(folder / START)["recipe"]
     except (StorageError, LookupError, TypeError):
         return None
 

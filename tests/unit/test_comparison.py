@@ -71,7 +71,7 @@ def made(home: Path, name: str, *, niche: float, general: float, seed: int = 0, 
     ]
     write_json(folder / "checkpoints" / "log.json", log)
     content = {"run": name, "run_dir": str(folder), "seed": seed, "species": "mine"}
-    content |= {"suite_digest": more.get("suite", "sha256:suite")}
+    content |= {"adapter_digest": f"sha256:{name}", "suite_digest": more.get("suite", "sha256:suite")}
     write_json(folder / "run.json", run_record().document() | content)
     return str(folder)
 
