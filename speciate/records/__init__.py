@@ -2,7 +2,7 @@
 
 from speciate.records.base import Document, Outcome, Record
 from speciate.records.comparison import Arm, Comparison, Contrast, CurvePoint, Flip, RecipeDifference
-from speciate.records.documents import AdapterCard, DataManifest, RunRecord
+from speciate.records.documents import AdapterCard, DataManifest, Findings, RunRecord
 from speciate.records.evaluation import EvalRecord, ModelScores, PassAtK, Score
 from speciate.records.figures import (
     Baseline,
@@ -35,6 +35,7 @@ __all__ = [
     "EvalRecord",
     "EvalRow",
     "FamilyScore",
+    "Findings",
     "Flip",
     "Forgetting",
     "GateResult",

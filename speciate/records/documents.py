@@ -38,60 +38,10 @@ class DataManifest(Document):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class AdapterCard(Document):
-    """`card.json` beside an adapter: what it is, what it descends from and what it was measured to do."""
+class Findings(Document):
+    """What was measured of a species, as its run and its card say it."""
 
-    schema_: Annotated[Literal["card/1"], Field(alias="schema")] = "card/1"
     species: str
-    version: int
-    digest: str
-    """Digest of the adapter's weights and canonical configuration; the entry's name."""
-    created: str
-    """UTC, ISO 8601."""
-    niche: str
-    description: str = ""
-    base: dict[str, Any]
-    """`name`, `revision`, `digest`."""
-    parents: list[dict[str, str]]
-    """Edges to what it was grown from: `kind` and `digest`. A first adapter has the base as its parent."""
-    recipe: dict[str, Any]
-    recipe_digest: str
-    data_digest: str
-    run: str
-    seed: int
-    verdict: Outcome
-    gates: list[GateResult]
-    gain: Estimate
-    transfer: Estimate | None = None
-    forgetting: Forgetting
-    families: list[FamilyScore]
-    """Of the niche and of the families held out of training."""
-    general: list[FamilyScore] = Field(default_factory=list[FamilyScore])
-    """Of the general suite."""
-    drift: list[Drift] = Field(default_factory=list[Drift])
-    troubles: list[Trouble] = Field(default_factory=list[Trouble])
-    contamination: Contamination | None = None
-    suite_digest: str = ""
-    """Of the general suite and all of its items."""
-    hammer: Baseline | None = None
-    intact: Intact
-    versions: dict[str, str]
-    cost: dict[str, float]
-    licence: str = "apache-2.0"
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class RunRecord(Document):
-    """`run.json`, and the answer of `speciate train --json`."""
-
-    schema_: Annotated[Literal["run/1"], Field(alias="schema")] = "run/1"
-    run: str
-    run_dir: str
-    species: str
-    adapter: str
-    """Folder of the registered adapter."""
-    adapter_digest: str
     verdict: Outcome
     gates: list[GateResult]
     gain: Estimate
@@ -110,17 +60,52 @@ class RunRecord(Document):
     hammer: Baseline | None = None
     """What Lean's automation does without a model."""
     intact: Intact
+    seed: int
+    recipe_digest: str
+    versions: dict[str, str]
+
+
+class AdapterCard(Findings):
+    """`card.json` beside an adapter: what it is, what it descends from and what it was measured to do."""
+
+    schema_: Annotated[Literal["card/1"], Field(alias="schema")] = "card/1"
+    version: int
+    digest: str
+    """Digest of the adapter's weights and canonical configuration; the entry's name."""
+    created: str
+    """UTC, ISO 8601."""
+    niche: str
+    description: str = ""
+    base: dict[str, Any]
+    """`name`, `revision`, `digest`."""
+    parents: list[dict[str, str]]
+    """Edges to what it was grown from: `kind` and `digest`. A first adapter has the base as its parent."""
+    recipe: dict[str, Any]
+    data_digest: str
+    run: str
+    cost: dict[str, float]
+    licence: str = "apache-2.0"
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class RunRecord(Findings):
+    """`run.json`, and the answer of `speciate train --json`."""
+
+    schema_: Annotated[Literal["run/1"], Field(alias="schema")] = "run/1"
+    run: str
+    run_dir: str
+    adapter: str
+    """Folder of the registered adapter."""
+    adapter_digest: str
     seconds: dict[str, float]
     tokens_per_second: float
     """Training tokens, padding excluded, for each second of the training stage."""
     peak_memory_bytes: int
     """Highest resident size of this process; the verifier's own process is counted apart."""
-    seed: int
-    recipe_digest: str
     data: DataManifest
     device: str
     precision: str
-    versions: dict[str, str]
     notes: list[str] = Field(default_factory=list[str])
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -7,7 +7,7 @@ without it (NO_COLOR, a pipe, a log).
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -22,6 +22,7 @@ from speciate.records import (
     Drift,
     Estimate,
     FamilyScore,
+    Findings,
     Forgetting,
     GateResult,
     Intact,
@@ -42,27 +43,6 @@ ADVICE: dict[tuple[str, Outcome], str] = {
 """What to change in the recipe after a gate that did not pass."""
 
 Row = tuple[str, RenderableType]
-
-
-class Evidence(Protocol):
-    """What runs and cards have in common."""
-
-    @property
-    def verdict(self) -> Outcome: ...
-    @property
-    def gates(self) -> list[GateResult]: ...
-    @property
-    def gain(self) -> Estimate: ...
-    @property
-    def transfer(self) -> Estimate | None: ...
-    @property
-    def forgetting(self) -> Forgetting: ...
-    @property
-    def families(self) -> list[FamilyScore]: ...
-    @property
-    def hammer(self) -> Baseline | None: ...
-    @property
-    def intact(self) -> Intact: ...
 
 
 def text(renderable: RenderableType) -> str:
@@ -176,7 +156,7 @@ def badge(verdict: Outcome | None) -> Text:
     return Text(f" {verdict.upper()} ", style=f"bold reverse {COLOURS[verdict]}")
 
 
-def _evidence(of: Evidence, drifts: Iterable[Drift] = ()) -> RenderableType:
+def _evidence(of: Findings, drifts: Iterable[Drift] = ()) -> RenderableType:
     outcomes = {gate.gate: gate for gate in of.gates}
     rows: list[Row] = [
         ("Gain", _gain(of.gain, outcomes.pop("min_gain", None))),
