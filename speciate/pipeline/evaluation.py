@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speciate import __version__, runs, storage
 from speciate.errors import AdapterMismatch, InputError, NotFound, ResumeMismatch, StorageError
@@ -35,6 +35,9 @@ from speciate.progress import Progress
 from speciate.recipe import LoadedSuite, find_data, load_suite
 from speciate.recipe.problems import suggestion
 from speciate.records import Contamination, EvalRecord
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PROBES = 16
 """Prompts on which an adapter must say something else than its base."""
@@ -85,15 +88,17 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
         "adapters": {label: adapter.source.digest for label, adapter in labels.items()},
         "precision": [compute.device, compute.weights, wanted.quantization],
     }
+    tokenizer = load_tokenizer(source, chat=False)
     folder = folder_for(wanted, start)
     with owned(folder), disk_must_hold(folder):
         if (folder / runs.EVAL).exists():
             return runs.read_eval(folder / runs.EVAL).model_copy(update={"eval_dir": str(folder)})
         storage.write_json(folder / START, start | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
         began = time.monotonic()
-        measured = measured_in(folder, wanted, source, compute, asked, labels, progress)
+        measured = measured_in(folder, wanted, source, tokenizer, compute, asked, labels, progress)
         found = record(folder, asked, source, compute, labels, contamination)
         seconds = time.monotonic() - began
+        notes = [*unchecked(labels.values(), source), *plainly(source, tokenizer), *unseen(asked, labels)]
         done = found.model_copy(
             update={
                 "answers": measured.answers,
@@ -101,7 +106,7 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
                 "seconds": round(seconds, 2),
                 "tokens_per_second": round(measured.tokens / measured.seconds, 1) if measured.seconds else 0.0,
                 "versions": versions(),
-                "notes": [*found.notes, *unchecked(labels.values(), source), *plainly(source), *unseen(asked, labels)],
+                "notes": [*found.notes, *notes],
             }
         )
         storage.write_json(folder / runs.EVAL, done.document())
@@ -118,9 +123,9 @@ def unseen(asked: Questions, adapters: Mapping[str, Meant]) -> list[str]:
     ]
 
 
-def plainly(source: BaseSource) -> list[str]:
+def plainly(source: BaseSource, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
     """What to say of a base that has no chat template."""
-    if load_tokenizer(source, chat=False).chat_template is not None:
+    if tokenizer.chat_template is not None:
         return []
     return [f"{source.name!r} has no chat template: prompts are given to it as plain text, to be continued"]
 
@@ -218,6 +223,7 @@ def measured_in(
     folder: Path,
     wanted: Wanted,
     source: BaseSource,
+    tokenizer: "PreTrainedTokenizerBase",
     compute: Compute,
     asked: Questions,
     adapters: Mapping[str, Meant],
@@ -225,7 +231,6 @@ def measured_in(
 ) -> Measured:
     """Load the base once with all adapters on it, and measure."""
     with progress.phase("loading the base"):
-        tokenizer = load_tokenizer(source, chat=False)
         model = load_model(source, compute, wanted.quantization)
         names = {label: f"a{number}" for number, label in enumerate(adapters)}
         sources = {names[label]: adapter.source for label, adapter in adapters.items()}

@@ -29,6 +29,7 @@ from speciate.storage import digest_json, read_json
 
 CURVE_POINTS = 200
 """Steps of a training curve that are kept."""
+SHOWN_VERSIONS = ("speciate", "python", "torch", "transformers", "peft", "trl", "lean")
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,6 @@ def of_run(run: RunRecord) -> Subject:
             **{name: version for name, version in run.versions.items() if name in SHOWN_VERSIONS},
         },
     )
-
-
-SHOWN_VERSIONS = ("speciate", "python", "torch", "transformers", "peft", "trl", "lean")
 
 
 def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
