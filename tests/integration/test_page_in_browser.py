@@ -15,7 +15,7 @@ from speciate.records import Comparison
 from speciate.reports.page import render_page
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from example_records import comparison, hostile  # pyright: ignore[reportMissingImports]
+from example_comparisons import comparison, hostile  # pyright: ignore[reportMissingImports]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (

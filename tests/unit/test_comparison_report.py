@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 import pytest
-from example_records import HOSTILE, comparison, hostile, intact
+from example_comparisons import HOSTILE, comparison, hostile
+from example_records import intact
 from rich.cells import cell_len
 from rich.console import Console
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from example_records import HOSTILE, comparison, hostile
+from example_comparisons import HOSTILE, comparison, hostile
 from markdown_it import MarkdownIt
 
 from speciate.reports.markdown import escaped, render_markdown

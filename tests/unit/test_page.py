@@ -7,7 +7,8 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from example_records import HOSTILE, comparison, family, hostile, intact
+from example_comparisons import HOSTILE, comparison, hostile
+from example_records import family, intact
 
 from speciate.records import Comparison, Flip
 from speciate.reports import flips, page

@@ -6,7 +6,8 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-from example_records import HOSTILE, comparison, family
+from example_comparisons import HOSTILE, comparison
+from example_records import family
 
 from speciate.records import Arm
 from speciate.reports import planes, plots

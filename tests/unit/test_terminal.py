@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_records import DIGEST, card, comparison, families, forgetting, gain, gates, intact, run_record
+from example_comparisons import comparison
+from example_records import DIGEST, card, families, forgetting, gain, gates, intact, run_record
 from pydantic import BaseModel
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
