@@ -9,7 +9,7 @@ The base is loaded once, and all models answer in the same passes. What was answ
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ from speciate.records import Contamination, EvalRecord
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from speciate.evals.harness_tasks import Tasks
 
 PROBES = 16
 """Prompts on which an adapter must say something else than its base."""
@@ -73,13 +75,11 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
     source = base_of(adapters, bases, wanted.base)
     compute = find_compute(wanted.dtype)
     asked = questions(suite, limit=wanted.limit, fits=fitting(source))
-    if asked.harness:
-        from speciate.evals.harness_tasks import check_tasks
-
-        for source_of_tasks in asked.harness:
-            check_tasks(source_of_tasks)
     labels = labelled(adapters)
     asked, contamination = decontaminated(asked, labels, wanted.train_rows)
+    tasks = tasks_of(asked)
+    for one in tasks:
+        asked = replace(asked, chance={**asked.chance, **one.chance})
     start = {
         "speciate": __version__,
         "schema": "eval-start/1",
@@ -95,7 +95,7 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
             return runs.read_eval(folder / runs.EVAL).model_copy(update={"eval_dir": str(folder)})
         storage.write_json(folder / START, start | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
         began = time.monotonic()
-        measured = measured_in(folder, wanted, source, tokenizer, compute, asked, labels, progress)
+        measured = measured_in(folder, wanted, source, tokenizer, compute, asked, tasks, labels, progress)
         found = record(folder, asked, source, compute, labels, contamination)
         seconds = time.monotonic() - began
         notes = [*unchecked(labels.values(), source), *plainly(source, tokenizer), *unseen(asked, labels)]
@@ -111,6 +111,19 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
         )
         storage.write_json(folder / runs.EVAL, done.document())
     return done
+
+
+def tasks_of(asked: Questions) -> "list[Tasks]":
+    """The tasks of the harness with their data. Raises InputError for names that it does not have, before any is read,
+    and for data that is not there.
+    """
+    if not asked.harness:
+        return []
+    from speciate.evals.harness_tasks import check_tasks, load_tasks
+
+    for source in asked.harness:
+        check_tasks(source)
+    return [load_tasks(one, datasets=asked.datasets, limit=asked.limit or one.items) for one in asked.harness]
 
 
 def unseen(asked: Questions, adapters: Mapping[str, Meant]) -> list[str]:
@@ -226,6 +239,7 @@ def measured_in(
     tokenizer: "PreTrainedTokenizerBase",
     compute: Compute,
     asked: Questions,
+    tasks: Sequence["Tasks"],
     adapters: Mapping[str, Meant],
     progress: Progress,
 ) -> Measured:
@@ -244,7 +258,7 @@ def measured_in(
     with memory_of(identities) as memory:
         doing = f"evaluating {len(population.members)} models" if adapters else "evaluating the base"
         members = list(population.members)
-        return measure(population, members, asked, memory, settings, folder / EVALS, progress, doing)
+        return measure(population, members, asked, memory, settings, folder / EVALS, progress, doing, tasks)
 
 
 def check_speaking(population: Population, parts: Sequence[Part], adapters: Mapping[str, Meant]) -> None:

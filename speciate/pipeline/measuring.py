@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speciate import storage
 from speciate.evals import rows as rows_on_disk
@@ -22,6 +23,9 @@ from speciate.models.population import BASE, Population
 from speciate.progress import Progress
 from speciate.records import EvalRow
 from speciate.remembered import Remembered
+
+if TYPE_CHECKING:
+    from speciate.evals.harness_tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +72,29 @@ def measure(
     folder: Path,
     progress: Progress,
     doing: str,
+    tasks: Sequence["Tasks"] = (),
 ) -> Measured:
-    """Rows, losses and divergence of the members, written to `folder`; members that are there are left as they are."""
+    """Rows, losses and divergence of the members, written to `folder`; members that are there are left as they are.
+
+    `tasks` are those of the harness that the suite asks, with their data.
+    """
     missing = [member for member in members if not (folder / f"{member}-drift.json").exists()]
     if not missing:
         return Measured(0, 0, 0, 0.0)
     began = time.monotonic()
     rows: dict[str, list[EvalRow]] = {member: [] for member in missing}
     total = len(missing) * sum(len(part.items) * part.sampling.samples for part in asked.parts)
-    with progress.phase(doing, 2 * total or None) as phase:
-        for part in asked.parts:
-            for member, found in evaluate(population, missing, part, memory, settings, phase.advance).items():
-                rows[member] += found
-    for source in asked.harness:
+    if asked.parts:
+        with progress.phase(doing, 2 * total) as phase:
+            for part in asked.parts:
+                for member, found in evaluate(population, missing, part, memory, settings, phase.advance).items():
+                    rows[member] += found
+    for one in tasks:
         from speciate.evals.harness import harness_rows
 
-        with progress.phase(f"{doing}: {', '.join(source.tasks)}") as phase:
-            found_rows = harness_rows(
-                population,
-                missing,
-                source,
-                memory,
-                settings,
-                datasets=asked.datasets,
-                limit=asked.limit or source.items,
-                on_items=phase.advance,
-            )
-        for member, found in found_rows.items():
+        with progress.phase(f"{doing}: {', '.join(one.source.tasks)}", 2 * len(missing) * one.items) as phase:
+            answered = harness_rows(population, missing, one, memory, settings, on_items=phase.advance)
+        for member, found in answered.items():
             rows[member] += found
     recalled = memory.recalled
     adapters = [member for member in missing if member != BASE]
