@@ -118,19 +118,6 @@ def units_of(
     return sorted(Unit(names[code], total, int(size)) for code, total, size in rows)
 
 
-def bootstrap(strata: Sequence[Sequence[Unit]], level: float, seed: int, draws: int = DRAWS) -> Interval:
-    """Ends of the mean over samples drawn with replacement within each stratum, for small samples and skewed ones.
-
-    Raises ValueError unless there are more units than strata.
-    """
-    n = sum(map(len, strata))
-    if n <= len(strata):
-        raise ValueError(f"n = {n}: an interval needs more units than strata, and there are {len(strata)}")
-    columns = [sorted((unit.total, float(unit.size)) for unit in stratum) for stratum in strata]
-    arrays = [(np.array([row[0] for row in rows]), np.array([row[1] for row in rows])) for rows in columns]
-    return redraw(arrays, seed, draws).ends(level)
-
-
 def ratio_bootstrap(
     totals: Scores,
     sizes: Scores,

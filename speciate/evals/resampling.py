@@ -17,6 +17,8 @@ Stratum = tuple[Array, Array]
 
 OUTCOME = 16
 """To count how often one outcome is drawn takes about as long as to draw this many units."""
+FURTHEST = 8.0
+"""Standard errors to which a bootstrap-t end is held: ten skewed units may put it anywhere."""
 CHUNK = 100_000
 """Units drawn at a time; their numbers and totals stay in a core's cache."""
 
@@ -56,7 +58,7 @@ class Redrawn:
 
         DiCiccio & Efron 1996, Statistical Science 11, 189-228. For heavy tails on one side, where a sample without the
         tail has a low mean and a small error at once. Draws whose units are all alike have no error and say nothing;
-        where there are no others the ends are the estimate.
+        where there are no others the ends are the estimate. No end is further than `FURTHEST` standard errors.
         """
         if self.errors is None:
             raise ValueError("the draws were made without their errors")
@@ -65,7 +67,8 @@ class Redrawn:
         if not some.any():
             return self.estimate, self.estimate
         tails = [(1 - level) / 2, (1 + level) / 2]
-        low, high = np.quantile((self.means - self.estimate)[some] / self.errors[some], tails)
+        measured = np.quantile((self.means - self.estimate)[some] / self.errors[some], tails)
+        low, high = np.clip(measured, -FURTHEST, FURTHEST)
         return self.estimate - float(high) * error, self.estimate - float(low) * error
 
 

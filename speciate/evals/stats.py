@@ -14,7 +14,7 @@ from typing import Literal
 from scipy.special import bdtr
 
 from speciate.evals.hierarchical import hierarchical_bootstrap
-from speciate.evals.intervals import Interval, Scores, Unit, bootstrap, paired_bootstrap, quantile, units_of, wilson
+from speciate.evals.intervals import Interval, Scores, paired_bootstrap, quantile, ratio_bootstrap, units_of, wilson
 from speciate.evals.multiplicity import holm
 from speciate.records import Baseline, Estimate, FamilyScore, Forgetting, GateResult, Nats, Outcome
 
@@ -140,12 +140,12 @@ def nats_difference(
     before = math.fsum(old * count for old, _, count in rows)
     after = math.fsum(new * count for _, new, count in rows)
     delta = math.fsum((new - old) * count for old, new, count in rows) / total
-    low, high = bootstrap([[Unit("", (new - old) * count, count) for old, new, count in rows]], 0.95, seed)
+    low, high = ratio_bootstrap([(new - old) * count for old, new, count in rows], tokens, seed=seed)
     return Nats(
         base=before / total,
         adapter=after / total,
         delta=delta,
-        ci95=(min(low, delta), max(high, delta)),
+        ci95=(low, high),
         tokens=total,
         documents=len(rows),
         bits_per_byte=(before / size / math.log(2), after / size / math.log(2)) if size else None,

@@ -101,6 +101,14 @@ def test_skewed_documents_are_held_95_times_in_100() -> None:
     assert 0.015 <= missed / 300 <= 0.095
 
 
+def test_ten_skewed_items_do_not_put_an_end_anywhere() -> None:
+    for seed in range(40):
+        totals = np.random.default_rng(seed).lognormal(0, 2, 10)
+        low, high = ratio_bootstrap(totals.tolist(), [1.0] * 10, seed=seed, draws=1000)
+        error = totals.std(ddof=1) / math.sqrt(10)
+        assert totals.mean() - 9 * error <= low <= totals.mean() <= high <= totals.mean() + 9 * error
+
+
 # --- clustered errors ---
 
 
