@@ -34,6 +34,7 @@ ABOUT = {
     "reports/terminal.py": "rich",
     "reports/comparison.py": "rich",
     "reports/evaluation.py": "rich",
+    "reports/registry.py": "rich",
     "evals/stats.py": "scipy",
     "evals/intervals.py": "scipy",
     "train/muon.py": "torch",

@@ -20,6 +20,7 @@ from speciate.records import (
     GateResult,
     Intact,
     ItemDrift,
+    Parent,
     Role,
     RunRecord,
     TextLoss,
@@ -114,7 +115,7 @@ def conclude(setting: Setting, folder: RunFolder, evidence: Evidence, notes: lis
             niche=recipe.niche.name,
             description=recipe.description,
             base={"name": source.name, "revision": source.revision, "digest": source.digest},
-            parents=[{"kind": "trained-from", "digest": source.digest}],
+            parents=[Parent(kind="trained-from", digest=source.digest)],
             recipe=resolve(recipe),
             data_digest=evidence.data.digest,
             run=name,
@@ -122,7 +123,7 @@ def conclude(setting: Setting, folder: RunFolder, evidence: Evidence, notes: lis
         )
 
     entry, registered = store.register(folder.path / "adapter", card)
-    if registered.run != name:
+    if isinstance(registered, AdapterCard) and registered.run != name:
         before = f"{registered.species}@{registered.version}"
         notes = [*notes, f"these very weights were registered before, as {before}"]
     speed = folder.path / "speed.json"

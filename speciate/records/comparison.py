@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from speciate.records.base import Document, Outcome, Record
+from speciate.records.evaluation import Score
 from speciate.records.figures import (
     Baseline,
     Contamination,
@@ -45,6 +46,8 @@ class Arm(Record):
     """Of its recipe's gates; null where nothing was asked for. The worst of its seeds."""
     gates: list[GateResult] = Field(default_factory=list[GateResult])
     """Of the seed with that verdict."""
+    scores: list[Score] = Field(default_factory=list[Score])
+    """Of a base by itself, which has no gain: the mean score in each role."""
     gain: Estimate | None = None
     transfer: Estimate | None = None
     forgetting: Forgetting | None = None
@@ -70,9 +73,14 @@ class Arm(Record):
     on_front: bool | None = None
     """No other arm gains more and forgets less; null where gain or forgetting is not known."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is a base by itself: its families hold its scores twice, and no change means anything."""
+        return not self.adapters
+
 
 class Contrast(Record):
-    """Two arms on the same items: the second minus the first."""
+    """Two arms on the same items, the second minus the first; `first` is always the comparison's first arm."""
 
     first: str
     second: str
@@ -80,11 +88,14 @@ class Contrast(Record):
     estimate: Estimate
     """`base` is the first arm's mean score, `adapter` the second's."""
     p_holm: float | None
-    """The McNemar p-value, adjusted by Holm for all contrasts of the comparison."""
+    """The McNemar p-value, adjusted by Holm for all contrasts; null where an arm has the mean of several seeds."""
 
 
 class Flip(Record):
-    """An item whose answer changed from right to wrong, or from wrong to right, with an adapter."""
+    """An item that changed from right to wrong, or from wrong to right, with an adapter.
+
+    Right is a score of 1: of several answers all are right, and of those that are not the first is shown.
+    """
 
     arm: str
     item: str

@@ -1,6 +1,6 @@
-"""Records that are files or `--json` answers by themselves: the data's manifest, an adapter's card, a run."""
+"""Records that are files or `--json` answers by themselves: the data's manifest, what was found of a species, a run."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -63,30 +63,6 @@ class Findings(Document):
     seed: int
     recipe_digest: str
     versions: dict[str, str]
-
-
-class AdapterCard(Findings):
-    """`card.json` beside an adapter: what it is, what it descends from and what it was measured to do."""
-
-    schema_: Annotated[Literal["card/1"], Field(alias="schema")] = "card/1"
-    version: int
-    digest: str
-    """Digest of the adapter's weights and canonical configuration; the entry's name."""
-    created: str
-    """UTC, ISO 8601."""
-    niche: str
-    description: str = ""
-    base: dict[str, Any]
-    """`name`, `revision`, `digest`."""
-    parents: list[dict[str, str]]
-    """Edges to what it was grown from: `kind` and `digest`. A first adapter has the base as its parent."""
-    recipe: dict[str, Any]
-    data_digest: str
-    run: str
-    cost: dict[str, float]
-    licence: str = "apache-2.0"
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class RunRecord(Findings):

@@ -97,7 +97,7 @@ class EvalRecord(Document):
     """Of these, those that had been given before."""
     seconds: float
     tokens_per_second: float
-    """Tokens of prompts and answers of all models in each second of the evaluation, whatever was recalled left out."""
+    """Tokens of the prompts and answers that were generated, in each second; 0 where all answers were recalled."""
     device: str
     precision: str
     versions: dict[str, str]

@@ -17,9 +17,11 @@ class Estimate(Record):
     """Items that both models answered."""
     right_to_wrong: int
     wrong_to_right: int
-    """Over several seeds, both count pairs of item and seed."""
+    """Items; right is a score of 1, which several answers have where all are right. Of several seeds, pairs of item and
+    seed."""
     p_mcnemar: float | None
-    """Exact two-sided McNemar p-value of the right/wrong changes; null over several seeds, whose pairs share items."""
+    """Exact two-sided McNemar p-value of the right/wrong changes; null over several seeds, whose pairs share items, and
+    where scores are means over seeds, which are right more rarely than those of one."""
     seeds: int = 1
     """Adapters, trained from as many seeds, that the figures are the mean of."""
 

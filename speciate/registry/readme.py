@@ -1,13 +1,13 @@
 """The model card that lies in every entry: `card.json` in words, under the metadata that the Hugging Face Hub reads.
 
-Written for people. Nothing reads it back except `card_digest`, by which the registry sees that `card.json` changed.
+Written for people, and for the Hub; `card_digest` says of which card it speaks.
 """
 
 import io
 import json
 from typing import Any
 
-from speciate.records import AdapterCard, Baseline, Estimate, Forgetting
+from speciate.records import AdapterCard, Baseline, Card, Estimate, Forgetting, UnmeasuredCard
 from speciate.storage import digest_json
 
 VERDICTS = {
@@ -17,11 +17,37 @@ VERDICTS = {
 }
 
 
-def readme(card: AdapterCard) -> str:
+def readme(card: Card) -> str:
     """README.md of an entry: YAML metadata between `---` lines, then Markdown."""
+    lines = _measured(card) if isinstance(card, AdapterCard) else _unmeasured(card)
+    return f"---\n{_metadata(card)}---\n\n" + "\n".join(lines) + "\n"
+
+
+def _unmeasured(card: UnmeasuredCard) -> list[str]:
+    """In words what is known of an adapter that no recipe of ours grew."""
+    shape = ", ".join(f"{name} {json.dumps(value)}" for name, value in card.shape.items())
+    return [
+        f"# {card.species} {card.version}",
+        "",
+        card.description or f"An adapter for `{card.base.get('name', '')}`.",
+        "",
+        f"{card.origin}. **What it gained and what it cost has not been measured**: `speciate eval` does.",
+        "",
+        f"Configuration: {shape or 'unknown'}.",
+        "",
+        "## How to use it",
+        "",
+        *_use(card),
+        "",
+        "`card.json` holds what is known of it, and `unknown` where nothing is.",
+    ]
+
+
+def _measured(card: AdapterCard) -> list[str]:
+    """In words what an adapter gained and lost."""
     base = card.base.get("name", "")
     held_out = card.transfer
-    lines = [
+    return [
         f"# {card.species} {card.version}",
         "",
         card.description,
@@ -57,7 +83,6 @@ def readme(card: AdapterCard) -> str:
         "",
         "`card.json` holds every figure, the recipe, the seed and the ancestry. The figures are those of one seed.",
     ]
-    return f"---\n{_metadata(card)}---\n\n" + "\n".join(lines) + "\n"
 
 
 def metadata(text: str) -> dict[str, Any]:
@@ -72,7 +97,7 @@ def metadata(text: str) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _metadata(card: AdapterCard) -> str:
+def _metadata(card: Card) -> str:
     from ruamel.yaml import YAML
 
     text = io.StringIO()
@@ -88,7 +113,11 @@ def _metadata(card: AdapterCard) -> str:
             "license": card.licence,
             "pipeline_tag": "text-generation",
             "tags": ["lora", "speciate", card.niche],
-            "model-index": [{"name": f"{card.species} {card.version}", "results": _results(card)}],
+            **(
+                {"model-index": [{"name": f"{card.species} {card.version}", "results": _results(card)}]}
+                if isinstance(card, AdapterCard)
+                else {}
+            ),
             "adapter_digest": card.digest,
             "card_digest": digest_json(card.document()),
         },
@@ -139,7 +168,7 @@ def _drift(card: AdapterCard) -> list[str]:
     ]
 
 
-def _use(card: AdapterCard) -> list[str]:
+def _use(card: Card) -> list[str]:
     """How to load it."""
     return [
         "```python",

@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from speciate.records import (
-    AdapterCard,
     Baseline,
     Drift,
     Estimate,
@@ -82,59 +81,16 @@ def render_run(record: RunRecord) -> RenderableType:
     ]
     subject = f"{plain(record.run)} · seed {record.seed}"
     return Group(
-        _headline(record.species, subject, record.verdict),
-        _evidence(record, record.drift),
-        _families(record.families, record.general),
+        headlined(record.species, subject, record.verdict),
+        evidence(record, record.drift),
+        families(record.families, record.general),
         facts(rows),
-        _next(record.gates, f"speciate registry show {_short(record.adapter_digest)}"),
+        next_steps(record.gates, f"speciate registry show {_short(record.adapter_digest)}"),
     )
 
 
-def render_entries(cards: Sequence[AdapterCard], problems: Iterable[str] = ()) -> RenderableType:
-    """The registry as a table, and the entries that cannot be read."""
-    damaged = [Text(f"damaged: {plain(problem)}", style="red", overflow="fold") for problem in problems]
-    if not cards:
-        return Group(Text("No species yet. `speciate train RECIPE` grows one."), *damaged)
-    listed = table("species", verdict="", gain="right", lost="right", digest="", made="")
-    for card in cards:
-        listed.add_row(
-            _named(card),
-            Text(card.verdict, style=COLOURS[card.verdict]),
-            Text(f"{words.points(card.gain.delta)} ({words.bounds(card.gain.ci95)})"),
-            Text(f"<{words.points(card.forgetting.ci95_upper, sign=False)}"),
-            Text(_short(card.digest)),
-            Text(plain(card.created)[:10]),
-        )
-    legend = Text("gain: points on the niche (95% interval); lost: general points, 95% sure", style="dim")
-    return Group(listed, legend, *damaged)
-
-
-def render_entry(card: AdapterCard, path: Path) -> RenderableType:
-    """One entry: what it can do, what it cost, what it descends from and where it lies."""
-    base = card.base.get("name", "unknown")
-    parents = ", ".join(f"{plain(edge.get('kind'))} {_short(edge.get('digest'))}" for edge in card.parents)
-    cost = " · ".join(plain(words.quantity(name, value)) for name, value in card.cost.items())
-    rows: list[Row] = [
-        ("Niche", Text(plain(card.niche))),
-        ("Base", Text(f"{plain(base)} ({_short(card.base.get('digest'))})", overflow="fold")),
-        ("Grown from", Text(parents or "nothing recorded", overflow="fold")),
-        ("Run", Text(f"{plain(card.run)} · seed {card.seed} · recipe {_short(card.recipe_digest)}", overflow="fold")),
-        ("Made", Text(f"{plain(card.created)} with speciate {plain(card.speciate)}")),
-        *([("Cost", Text(cost))] if cost else []),
-        ("Licence", Text(plain(card.licence))),
-        ("Digest", Text(plain(card.digest), overflow="fold")),
-        ("Files", _path(path)),
-    ]
-    return Group(
-        _headline(f"{card.species}@{card.version}", card.description, card.verdict),
-        _evidence(card),
-        _families(card.families),
-        facts(rows),
-        _next(card.gates, f'PeftModel.from_pretrained(base, "{plain(path)}")'),
-    )
-
-
-def _headline(species: str, subject: str, verdict: Outcome) -> RenderableType:
+def headlined(species: str, subject: str, verdict: Outcome) -> RenderableType:
+    """A verdict in a frame, and of what."""
     title = Text.assemble(badge(verdict), "  ", (plain(species), "bold"))
     return headline(title, [MEANINGS[verdict]], subject, COLOURS[verdict])
 
@@ -149,14 +105,15 @@ def headline(title: Text, lines: Iterable[str], subject: str, colour: str) -> Re
     return Panel(Group(*framed), border_style=colour, box=box.ROUNDED)
 
 
-def badge(verdict: Outcome | None) -> Text:
-    """A verdict as a word that catches the eye."""
+def badge(verdict: Outcome | None, otherwise: str = words.NOT_ASKED) -> Text:
+    """A verdict as a word that catches the eye, or what is there instead."""
     if verdict is None:
-        return Text(f" {words.NOT_ASKED.upper()} ", style="bold reverse")
+        return Text(f" {otherwise.upper()} ", style="bold reverse")
     return Text(f" {verdict.upper()} ", style=f"bold reverse {COLOURS[verdict]}")
 
 
-def _evidence(of: Findings, drifts: Iterable[Drift] = ()) -> RenderableType:
+def evidence(of: Findings, drifts: Iterable[Drift] = ()) -> RenderableType:
+    """What was measured, and what the gates say of it."""
     outcomes = {gate.gate: gate for gate in of.gates}
     rows: list[Row] = [
         ("Gain", _gain(of.gain, outcomes.pop("min_gain", None))),
@@ -205,7 +162,8 @@ def intact_line(intact: Intact) -> Text:
     return Text.assemble((word, f"bold {'green' if intact.holds else 'red'}"), f": {found}")
 
 
-def _families(families: Sequence[FamilyScore], general: Sequence[FamilyScore] = ()) -> RenderableType:
+def families(families: Sequence[FamilyScore], general: Sequence[FamilyScore] = ()) -> RenderableType:
+    """The families of the niche and of the general suite, as bars."""
     if not families and not general:
         return Text("")
     ordered = [*sorted(families, key=lambda score: score.held_out), *(["general:"] if general else []), *general]
@@ -259,7 +217,8 @@ def facts(rows: Iterable[Row]) -> RenderableType:
     return Padding(grid, (0, 0, 1, 1))
 
 
-def _next(gates: Iterable[GateResult], otherwise: str) -> RenderableType:
+def next_steps(gates: Iterable[GateResult], otherwise: str) -> RenderableType:
+    """What to do now."""
     lines: list[str] = []
     for gate in gates:
         advice = ADVICE.get((gate.gate, gate.outcome), f"see the gate {plain(gate.gate)}")
@@ -270,10 +229,6 @@ def _next(gates: Iterable[GateResult], otherwise: str) -> RenderableType:
         elif gate.outcome == "failed":
             lines.append(advice)
     return facts([("Next", Text(line, style="bold")) for line in lines or [otherwise]])
-
-
-def _named(card: AdapterCard) -> Text:
-    return Text.assemble((plain(card.species), "bold"), (f"@{card.version}", "dim"), overflow="fold")
 
 
 def _path(path: str | Path) -> Text:

@@ -139,7 +139,7 @@ def card(species: str = "lean-prover", version: int = 1, digest: str = DIGEST, *
         "niche": "lean",
         "description": "Proves small theorems of core Lean 4.",
         "base": {"name": "data/base/tiny", "revision": "", "digest": DIGEST},
-        "parents": [{"kind": "base", "digest": DIGEST}],
+        "parents": [{"kind": "trained-from", "digest": DIGEST}],
         "recipe": {"species": species, "seed": 0},
         "recipe_digest": DIGEST,
         "data_digest": DIGEST,

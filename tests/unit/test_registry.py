@@ -16,8 +16,10 @@ from example_records import card
 from safetensors.numpy import save_file
 
 from speciate.errors import HomeNotWritable, InputError, NotFound, StorageError
-from speciate.records import AdapterCard
-from speciate.registry import store
+from speciate.models.adapter import CONFIG, WEIGHTS
+from speciate.records import AdapterCard, Card
+from speciate.registry import index, query, store
+from speciate.registry.entry import CARD, ENTRY_FILES, MANIFEST, README, check, read_card, write_manifest
 from speciate.registry.readme import metadata
 from speciate.storage import read_json, write_json
 
@@ -31,9 +33,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def adapter(folder: Path, value: float = 1.0, **config: Any) -> Path:
     folder.mkdir(parents=True)
-    save_file({"layer.lora_A.weight": np.full((4, 8), value, dtype=np.float32)}, folder / store.WEIGHTS)
+    save_file({"layer.lora_A.weight": np.full((4, 8), value, dtype=np.float32)}, folder / WEIGHTS)
     content = {"peft_type": "LORA", "r": 4, "target_modules": ["v_proj", "q_proj"]} | config
-    (folder / store.CONFIG).write_text(json.dumps(content))
+    (folder / CONFIG).write_text(json.dumps(content))
     return folder
 
 
@@ -41,25 +43,32 @@ def carded(species: str = "lean-prover", **changed: Any) -> Callable[[str, int],
     return lambda digest, version: card(species, version, digest, **changed)
 
 
+def entries() -> tuple[list[Card], list[str]]:
+    """The cards of all entries, as their own files have them, in the order of the index, and what cannot be read."""
+    with index.opened() as database:
+        found, _ = query.listed(database, query.Wanted())
+        return [read_card(store.entry_path(one["digest"])) for one in found], query.problems(database)
+
+
 def visible(home: Path) -> list[str]:
     folder = home / "registry" / "entries"
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def test_an_entry_is_four_files_named_by_content(tmp_path: Path, home: Path) -> None:
+def test_an_entry_is_a_few_files_named_by_content(tmp_path: Path, home: Path) -> None:
     entry, made = store.register(adapter(tmp_path / "a"), carded())
-    assert {path.name for path in entry.iterdir()} == store.ENTRY_FILES
+    assert {path.name for path in entry.iterdir()} == ENTRY_FILES
     assert entry.parent == home / "registry" / "entries"
     assert made.digest.removeprefix("sha256:").startswith(entry.name)
     assert len(entry.name) == 16
-    assert store.entries() == ([made], [])
-    assert store.check(entry) == []
+    assert entries() == ([made], [])
+    assert check(entry) == []
 
 
 def test_the_readme_has_the_metadata_of_the_hub_and_the_figures(tmp_path: Path) -> None:
     hostile = "x\n---\nlicense: proprietary\n[link](javascript:alert(1))"
     entry, made = store.register(adapter(tmp_path / "a"), carded(description=hostile, base={"name": 'a"b: #c'}))
-    text = (entry / store.README).read_text()
+    text = (entry / README).read_text()
     found = metadata(text)
     assert found["base_model"] == 'a"b: #c'
     assert found["library_name"] == "peft"
@@ -74,7 +83,7 @@ def test_the_order_of_a_set_does_not_change_the_content(tmp_path: Path) -> None:
     first, _ = store.register(adapter(tmp_path / "a", target_modules=["q", "k", "v"]), carded())
     second, _ = store.register(adapter(tmp_path / "b", target_modules=["v", "q", "k"]), carded())
     assert first == second
-    assert read_json(first / store.CONFIG)["target_modules"] == ["k", "q", "v"]
+    assert read_json(first / CONFIG)["target_modules"] == ["k", "q", "v"]
     other, _ = store.register(adapter(tmp_path / "c", target_modules=["q", "k"]), carded())
     assert other != first
 
@@ -90,7 +99,7 @@ def test_versions_count_up_for_each_species(tmp_path: Path) -> None:
     species = ["x", "y", "x", "x", "y"]
     made = [store.register(adapter(tmp_path / str(n), n), carded(name))[1] for n, name in enumerate(species)]
     assert [entry.version for entry in made] == [1, 1, 2, 3, 2]
-    assert [(entry.species, entry.version) for entry in store.entries()[0]] == [
+    assert [(entry.species, entry.version) for entry in entries()[0]] == [
         ("x", 1), ("x", 2), ("x", 3), ("y", 1), ("y", 2)
     ]  # fmt: skip
 
@@ -110,7 +119,7 @@ def test_a_file_that_does_not_belong_is_refused_by_name(tmp_path: Path, home: Pa
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
     folder = adapter(tmp_path / "a")
-    (folder / store.README).symlink_to("/etc/hostname")
+    (folder / README).symlink_to("/etc/hostname")
     with pytest.raises(InputError, match=r"README\.md"):
         store.register(folder, carded())
 
@@ -118,11 +127,11 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (store.WEIGHTS, b"\x80\x04K\x01.", "not a safetensors file"),
-        (store.WEIGHTS, b"", "not a safetensors file"),
-        (store.CONFIG, b"{", "damaged"),
-        (store.CONFIG, b"[]", "peft_type"),
-        (store.CONFIG, b"{}", "peft_type"),
+        (WEIGHTS, b"\x80\x04K\x01.", "not a safetensors file"),
+        (WEIGHTS, b"", "not a safetensors file"),
+        (CONFIG, b"{", "damaged"),
+        (CONFIG, b"[]", "peft_type"),
+        (CONFIG, b"{}", "peft_type"),
     ],
 )
 def test_a_damaged_adapter_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -136,7 +145,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         store.register(tmp_path / "missing", carded())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=store.WEIGHTS):
+    with pytest.raises(InputError, match=WEIGHTS):
         store.register(tmp_path / "empty", carded())
 
 
@@ -180,7 +189,7 @@ def test_a_full_disk_at_any_write_leaves_nothing(
                 store.register(folder, carded())
             except StorageError as error:
                 messages.append(str(error))
-        whole = [entry for entry in visible(home) if store.check(home / "registry" / "entries" / entry) == []]
+        whole = [entry for entry in visible(home) if check(home / "registry" / "entries" / entry) == []]
         assert visible(home) == whole, "a part of an entry can be seen"
         if calls < fatal:
             break
@@ -203,7 +212,7 @@ def _register_with_little_space(folder: Path, queue: Any) -> None:
 
 def test_a_write_that_the_kernel_refuses_leaves_nothing(tmp_path: Path, home: Path) -> None:
     folder = adapter(tmp_path / "a")
-    save_file({"large": np.zeros(10_000, dtype=np.float32)}, folder / store.WEIGHTS)
+    save_file({"large": np.zeros(10_000, dtype=np.float32)}, folder / WEIGHTS)
     spawn = multiprocessing.get_context("spawn")
     queue: Any = spawn.Queue()
     process = spawn.Process(target=_register_with_little_space, args=(folder, queue))
@@ -226,7 +235,7 @@ def test_a_killed_process_leaves_nothing_to_see_and_the_next_one_cleans_up(tmp_p
     process.join(60)
     assert process.exitcode == 9
     assert [name[0] for name in visible(home)] == ["."]
-    assert store.entries() == ([], [])
+    assert entries() == ([], [])
     with pytest.raises(NotFound):
         store.find("lean-prover")
     entry, _ = store.register(adapter(tmp_path / "b", 2.0), carded())
@@ -253,10 +262,10 @@ def test_two_processes_at_once_give_every_adapter_its_own_version(tmp_path: Path
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    cards, problems = store.entries()
+    cards, problems = entries()
     assert problems == []
     assert [made.version for made in cards] == list(range(1, 9))
-    assert all(store.check(home / "registry" / "entries" / name) == [] for name in visible(home))
+    assert all(check(home / "registry" / "entries" / name) == [] for name in visible(home))
 
 
 # --- damage is seen ---
@@ -279,29 +288,32 @@ def _write(content: bytes) -> Callable[[Path], Any]:
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        (store.WEIGHTS, _flip_a_byte, "not those of the card"),
-        (store.CONFIG, _change("base_model_name_or_path", "elsewhere"), "not those of the card"),
-        (store.CARD, _change("verdict", "undecided"), "not the one"),
-        (store.CARD, _change("digest", "sha256:" + "0" * 64), "the folder is named"),
-        (store.CARD, _change("unknown", 1), "unknown"),
-        (store.CARD, Path.unlink, "card.json is missing"),
-        (store.CARD, _write(b"{"), "damaged"),
-        (store.WEIGHTS, _write(b"cut"), "not a safetensors file"),
-        (store.README, _write(b"---\n: [\n---\n"), "not the one"),
+        (WEIGHTS, _flip_a_byte, "not those of the card"),
+        (CONFIG, _change("base_model_name_or_path", "elsewhere"), "not those of the card"),
+        (CARD, _change("verdict", "undecided"), "not the one"),
+        (CARD, _change("digest", "sha256:" + "0" * 64), "not those of the card"),
+        (CARD, _change("unknown", 1), "unknown"),
+        (CARD, Path.unlink, "card.json is missing"),
+        (CARD, _write(b"{"), "damaged"),
+        (WEIGHTS, _write(b"cut"), "not a safetensors file"),
+        (README, _flip_a_byte, "README.md is not the one"),
+        (MANIFEST, _flip_a_byte, "manifest.json"),
+        (MANIFEST, Path.unlink, "manifest.json is missing"),
         ("extra.bin", _write(b""), "does not belong"),
     ],
 )
 def test_check_finds_damage(tmp_path: Path, name: str, damage: Callable[[Path], Any], message: str) -> None:
     entry, _ = store.register(adapter(tmp_path / "a"), carded())
     damage(entry / name)
-    assert any(message in problem for problem in store.check(entry)), store.check(entry)
+    assert any(message in problem for problem in check(entry)), check(entry)
 
 
 def test_one_damaged_card_is_a_problem_and_hides_no_other(tmp_path: Path) -> None:
     entry, _ = store.register(adapter(tmp_path / "a"), carded())
     _, other = store.register(adapter(tmp_path / "b", 2.0), carded())
-    (entry / store.CARD).write_text('{"species": 1}')
-    cards, problems = store.entries()
+    (entry / CARD).write_text('{"species": 1}')
+    index.rebuild()
+    cards, problems = entries()
     assert cards == [other]
     assert len(problems) == 1
     assert entry.name in problems[0]
@@ -310,7 +322,7 @@ def test_one_damaged_card_is_a_problem_and_hides_no_other(tmp_path: Path) -> Non
 
 def test_a_damaged_entry_is_not_given_out_as_registered(tmp_path: Path) -> None:
     entry, _ = store.register(adapter(tmp_path / "a"), carded())
-    _flip_a_byte(entry / store.WEIGHTS)
+    _flip_a_byte(entry / WEIGHTS)
     with pytest.raises(StorageError, match="damaged"):
         store.register(tmp_path / "a", carded())
 
@@ -318,7 +330,7 @@ def test_a_damaged_entry_is_not_given_out_as_registered(tmp_path: Path) -> None:
 def test_an_entry_moved_elsewhere_is_still_checked(tmp_path: Path) -> None:
     entry, made = store.register(adapter(tmp_path / "a"), carded())
     moved = entry.rename(tmp_path / "moved")
-    assert store.check(moved) == []
+    assert check(moved) == []
     assert store.find(str(moved)) == (moved, made)
 
 
@@ -338,7 +350,11 @@ def test_what_can_be_said_of_an_entry_finds_it(tmp_path: Path) -> None:
 def test_an_ambiguous_beginning_lists_what_it_could_mean() -> None:
     alike = [card(version=number, digest=f"sha256:abcd{number}" + "0" * 59) for number in (1, 2)]
     for made in alike:
-        write_json(store.entry_of(made) / store.CARD, made.document())
+        folder = store.entry_path(made.digest)
+        write_json(folder / CARD, made.document())
+        for name in (WEIGHTS, CONFIG, README):
+            (folder / name).touch()
+        write_manifest(folder, made.digest)
     with pytest.raises(InputError, match=r"lean-prover@1.*lean-prover@2"):
         store.find("abcd")
     assert store.find("abcd1")[1] == alike[0]
@@ -354,5 +370,5 @@ def test_what_is_not_there_is_met_with_a_suggestion(tmp_path: Path) -> None:
         store.find("lean-prover@7")
     with pytest.raises(NotFound, match="no entry 'ffff'"):
         store.find("ffff")
-    with pytest.raises(NotFound, match=store.CARD), contextlib.chdir(tmp_path):
+    with pytest.raises(NotFound, match=CARD), contextlib.chdir(tmp_path):
         store.find("./a")

@@ -12,8 +12,10 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from speciate.recipe import Recipe
-from speciate.records import Outcome
+from speciate.records import Listed, Outcome
+from speciate.registry.index import summary_of
 from speciate.reports import terminal
+from speciate.reports.registry import render_entry, render_list
 
 HOSTILE = "[bold red]x[/] [link=file:///etc]y[/link] \x1b[31m\x1b]0;title\x07 \u202egnp.exe \n second line"
 VERDICTS: list[Outcome] = ["passed", "failed", "undecided"]
@@ -30,11 +32,10 @@ def shown(renderable: RenderableType, width: int = 80, **console: Any) -> str:
 def everything(hostile: str = "") -> list[RenderableType]:
     marked = [score.model_copy(update={"family": score.family + hostile}) for score in families()]
     made = card(
-        f"lean-prover{hostile}",
         niche=f"lean{hostile}",
         description=hostile,
         base={"name": f"data/base{hostile}", "digest": f"{DIGEST}{hostile}"},
-        parents=[{"kind": f"base{hostile}", "digest": DIGEST}],
+        parents=[{"kind": "continued", "digest": f"sha256:{hostile}"}],
         families=marked,
         licence=f"mit{hostile}",
         created=f"2026-11-23{hostile}",
@@ -53,8 +54,9 @@ def everything(hostile: str = "") -> list[RenderableType]:
         notes=[f"a note {hostile}"],
         families=marked,
     )
-    listed = terminal.render_entries([made, card("other", 12, verdict="failed")], [f"a damaged card {hostile}"])
-    return [terminal.render_run(record), listed, terminal.render_entry(made, Path(f"/home/{hostile}/entry"))]
+    short = Listed.model_validate(summary_of(made) | {"aliases": [f"best{hostile}"]})
+    listed = render_list([short], 1, [f"a damaged card {hostile}"])
+    return [terminal.render_run(record), listed, render_entry(made, Path(f"/home/{hostile}/entry"))]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -173,25 +175,6 @@ def test_advice_names_keys_that_a_recipe_has(advice: str) -> None:
         assert isinstance(annotation, type)
         assert issubclass(annotation, BaseModel)
         assert field in annotation.model_fields
-
-
-def test_the_list_has_a_line_for_each_entry_and_for_each_problem() -> None:
-    cards = [card(), card(version=2, verdict="undecided"), card("sorter", verdict="failed")]
-    text = shown(terminal.render_entries(cards, ["'x/card.json' is damaged"]))
-    assert re.search(r"lean-prover@1 +passed +\+63.4 \(58.1 to 68.4\) +<0.9 +ab12ab12 +2026-11-23", text)
-    assert re.search(r"lean-prover@2 +undecided", text)
-    assert re.search(r"sorter@1 +failed", text)
-    assert "damaged: 'x/card.json' is damaged" in text
-    assert "speciate train" in shown(terminal.render_entries([]))
-
-
-def test_an_entry_shows_its_ancestry_and_how_to_load_it() -> None:
-    text = shown(terminal.render_entry(card(), Path("/entries/ab12ab12")), 120)
-    assert re.search(r"Grown from +base ab12ab12", text)
-    assert re.search(r"Base +data/base/tiny \(ab12ab12\)", text)
-    assert 'PeftModel.from_pretrained(base, "/entries/ab12ab12")' in text
-    assert re.search(r"Cost +6m52s · peak memory 2\.7 GiB", text)
-    assert DIGEST in text
 
 
 def test_without_a_terminal_there_is_text_without_colour_or_trailing_blanks(

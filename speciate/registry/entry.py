@@ -1,0 +1,154 @@
+"""One entry: a folder of plain files named by the adapter's content, and what can be wrong with it.
+
+    <first 16 hex digits of the digest>/
+        adapter_model.safetensors  adapter_config.json  card.json  README.md  manifest.json  [signature.json]
+
+`manifest.json` has the size and the digest of every other file, so a changed byte anywhere is seen. What `check` cannot
+see: a forger who writes the manifest anew; the index and a signature (`signing.py`) are witnesses against him.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from speciate.errors import InputError, StorageError
+from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
+from speciate.records import Card
+from speciate.records.cards import CARDS
+from speciate.storage import digest, digest_file, digest_json, indented_json, read_json
+
+CARD, README, MANIFEST, SIGNATURE = "card.json", "README.md", "manifest.json", "signature.json"
+CONTENT = (WEIGHTS, CONFIG, CARD, README)
+ENTRY_FILES = frozenset({*CONTENT, MANIFEST})
+MOST_BYTES = 16 * 2**20
+"""A card, configuration or text that is larger is none."""
+
+
+def entry_name(digest: str) -> str:
+    """The folder's name."""
+    return digest.removeprefix("sha256:")[:16]
+
+
+def adapter_digest(weights: str, config: dict[str, Any]) -> str:
+    """What names an adapter: the digest of its weights and of its canonical configuration."""
+    return digest_json({WEIGHTS: weights, CONFIG: config})
+
+
+def config_of(adapter: Path) -> dict[str, Any]:
+    """The canonical configuration, where the folder holds an adapter and nothing else. Raises InputError."""
+    if not adapter.is_dir():
+        raise InputError(f"{str(adapter)!r} is not a folder; an adapter is a folder with {WEIGHTS} and {CONFIG}")
+    present = {path.name for path in adapter.iterdir()}
+    if missing := sorted({WEIGHTS, CONFIG} - present):
+        raise InputError(f"{str(adapter)!r} is no PEFT adapter: there is no {' and no '.join(missing)}")
+    taken = ENTRY_FILES | {SIGNATURE}
+    strange = sorted(name for name in present if name not in taken or not is_plain(adapter / name))
+    if strange:
+        raise InputError(
+            f"{str(adapter)!r} holds {', '.join(map(repr, strange))}; an entry takes plain files of these names only: "
+            f"{', '.join(sorted(taken))}. Pickled files (.bin, .pt, .pkl) can run code and are never taken."
+        )
+    try:
+        config = read_json(adapter / CONFIG)
+    except StorageError as error:
+        raise InputError(str(error)) from error
+    if not isinstance(config, dict) or "peft_type" not in config:
+        raise InputError(f"{str(adapter / CONFIG)!r} is not the configuration of a PEFT adapter: it has no 'peft_type'")
+    return canonical_config({str(key): value for key, value in config.items()})
+
+
+def weights_of(adapter: Path) -> str:
+    """The digest of the weights, where they are a safetensors file with a tensor in it. Raises InputError."""
+    from safetensors import SafetensorError, safe_open
+
+    path = adapter / WEIGHTS
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            empty = not tensors.keys()
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{str(path)!r} is not a safetensors file: {error}") from error
+    if empty:
+        raise InputError(f"{str(path)!r} holds no tensor")
+    return digest_file(path)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether it is a file, and no link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
+def read_card(entry: Path) -> Card:
+    """The card of an entry. Raises StorageError."""
+    path = entry / CARD
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise StorageError(f"{str(path)!r} is no card: it has {path.stat().st_size:,} bytes")
+        return CARDS.validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise StorageError(f"{str(path)!r} is no card that this version can read: {where}: {first['msg']}") from error
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+
+
+def manifest_of(entry: Path, digest: str) -> dict[str, Any]:
+    """What `manifest.json` says of the files that lie in a folder."""
+    files = {name: {"bytes": (entry / name).stat().st_size, "digest": digest_file(entry / name)} for name in CONTENT}
+    return {"schema": "manifest/1", "adapter": digest, "files": files}
+
+
+def write_manifest(entry: Path, digest: str) -> None:
+    """Write the last file of an entry, when all others are there; whoever publishes the folder flushes it."""
+    (entry / MANIFEST).write_text(indented_json(manifest_of(entry, digest)), encoding="utf-8")
+
+
+def manifest_digest(entry: Path) -> str:
+    """What a signature signs, and what the index remembers. Raises StorageError."""
+    try:
+        return digest((entry / MANIFEST).read_bytes())
+    except OSError as error:
+        raise StorageError(f"{str(entry / MANIFEST)!r} cannot be read: {error.strerror or error}") from error
+
+
+def check(entry: Path) -> list[str]:
+    """What is wrong with an entry, one line each, after reading every byte of it; an empty list means nothing."""
+    try:
+        present = {path.name for path in entry.iterdir()}
+    except OSError as error:
+        return [f"{str(entry)!r} cannot be read: {error.strerror or error}"]
+    problems = [f"{name} is missing" for name in sorted(ENTRY_FILES - present)]
+    problems += [f"{name!r} does not belong to an entry" for name in sorted(present - ENTRY_FILES - {SIGNATURE})]
+    problems += [f"{name} is not a plain file" for name in sorted(ENTRY_FILES & present) if not is_plain(entry / name)]
+    if problems:
+        return problems
+    try:
+        card = read_card(entry)
+        problems += _changed(entry, card.digest)
+        if adapter_digest(weights_of(entry), config_of(entry)) != card.digest:
+            problems.append(f"the weights or the configuration are not those of the card: expected {card.digest}")
+    except (StorageError, InputError) as error:
+        problems.append(str(error))
+    return problems
+
+
+def misplaced(entry: Path, card: Card) -> list[str]:
+    """What is wrong with the place of an entry in a registry."""
+    expected = entry_name(card.digest)
+    return [] if entry.name == expected else [f"the folder is named {entry.name!r}, its card is of {expected!r}"]
+
+
+def _changed(entry: Path, digest: str) -> list[str]:
+    """The files that are not those of the manifest, to the byte."""
+    listed = read_json(entry / MANIFEST)
+    found = manifest_of(entry, digest)
+    if listed == found and (entry / MANIFEST).read_bytes() == indented_json(found).encode():
+        return []
+    named = listed.get("files") if isinstance(listed, dict) else None
+    if not isinstance(named, dict):
+        return [f"{MANIFEST} is damaged"]
+    changed = [name for name in CONTENT if named.get(name) != found["files"][name]]
+    return [f"{name} is not the one that {MANIFEST} was written for" for name in changed] or [f"{MANIFEST} is damaged"]
