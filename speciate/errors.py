@@ -10,6 +10,7 @@
     │   ├── AdapterMismatch                       an adapter that does not belong to its base
     │   ├── Incomparable                          runs that answered different items
     │   ├── Contaminated                          too many evaluation items among the training rows
+    │   ├── Damaged (StorageError)                a file that was to be read, or of another version
     │   └── PreflightError                        the recipe would train nothing, or the wrong thing
     │       ├── NothingTrainable
     │       ├── EmptyLossMask
@@ -23,7 +24,7 @@
     │   ├── TrainingDiverged
     │   └── BaseAltered
     ├── VerifierError (RuntimeError)     exit 1   the verifier itself failed, not the proof
-    └── StorageError (OSError)           exit 1   disk full, file damaged
+    └── StorageError (OSError)           exit 1   disk full, a file that cannot be written whole
 
 A message says what is wrong, shows the value, names the file (and line) and says what to do next. A wrong answer, a
 timed-out proof or a crashed verifier worker is a row in the data, never one of these.
@@ -134,3 +135,7 @@ class VerifierError(SpeciateError, RuntimeError):
 
 class StorageError(SpeciateError, OSError):
     """A file could not be written whole, or is damaged."""
+
+
+class Damaged(InputError, StorageError):
+    """A file that was to be read is damaged, or was written by another version of speciate."""

@@ -2,13 +2,11 @@
 
 import difflib
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
+from typing import Any, TypeVar
 
 from speciate import storage
-from speciate.errors import NotFound, StorageError
-from speciate.records import EvalRecord, RunRecord
+from speciate.errors import Damaged, NotFound
+from speciate.records import EvalRecord, RunRecord, RunStart
 
 Found = TypeVar("Found", RunRecord, EvalRecord)
 
@@ -31,7 +29,7 @@ def evals_folder() -> Path:
 
 
 def find_run(name: str) -> RunRecord:
-    """The record of the run that `name` means. Raises NotFound, or StorageError where its record is damaged."""
+    """The record of the run that `name` means. Raises NotFound, or Damaged where its record is."""
     for place in (Path(name), folder() / name):
         if (place / RECORD).is_file():
             return _here(read_run(place / RECORD), place)
@@ -44,7 +42,7 @@ def find_run(name: str) -> RunRecord:
     for path in sorted(folder().glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             run = read_run(path)
-        except StorageError as error:
+        except Damaged as error:
             damaged.append(str(error))
             continue
         if run.species == name:
@@ -70,20 +68,28 @@ def find_eval(name: str) -> EvalRecord | None:
 
 
 def read_run(path: Path) -> RunRecord:
-    """The record in a file. Raises StorageError where it is damaged or of another version of speciate."""
-    return _read(RunRecord, path)
+    """The record in a file. Raises Damaged where it is damaged or of another version of speciate."""
+    return _ended(RunRecord, path)
 
 
 def read_eval(path: Path) -> EvalRecord:
-    """The record in a file. Raises StorageError where it is damaged or of another version of speciate."""
-    return _read(EvalRecord, path)
+    """The record in a file. Raises Damaged where it is damaged or of another version of speciate."""
+    return _ended(EvalRecord, path)
 
 
-def _read(kind: type[Found], path: Path) -> Found:
+def read_start(path: Path) -> dict[str, Any]:
+    """What a training run began with. Raises Damaged where that is missing, damaged or of another version."""
     try:
-        return kind.model_validate(storage.read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
-        message = f"{str(path)!r} is damaged, or of another version of speciate: {at}: {first['msg']}"
-        raise StorageError(message) from error
+        return RunStart.read(path).document()
+    except Damaged as error:
+        raise Damaged(
+            f"{error}. A run whose beginning is not known can be neither resumed nor compared: train again, in another "
+            "folder."
+        ) from error
+
+
+def _ended(kind: type[Found], path: Path) -> Found:
+    try:
+        return kind.read(path)
+    except Damaged as error:
+        raise Damaged(f"{error}. Remove this file, and --resume writes it again from the answers beside it.") from error

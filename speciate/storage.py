@@ -4,18 +4,20 @@ Everything that another process may read is written aside, flushed to the disk a
 bytes or the new ones, never a part. Knows nothing of what the bytes mean.
 """
 
+import codecs
 import contextlib
 import errno
 import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from speciate.errors import HomeNotWritable, StorageError
+from speciate.errors import Damaged, HomeNotWritable, StorageError
 
 
 def home() -> Path:
@@ -81,15 +83,51 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by indented JSON with sorted keys, all or nothing. Raises StorageError."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, indented_json(value))
+
+
+def indented_json(value: Any) -> str:
+    """JSON for people: sorted keys, two spaces, a line feed at the end."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`. Raises StorageError where it is damaged, FileNotFoundError where it is missing."""
+    """The JSON value in `path`. Raises Damaged where it cannot be read, FileNotFoundError where it is missing."""
     try:
-        return json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{str(path)!r} is damaged: {error}") from error
+        return parsed(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
+def parsed(text: str) -> Any:
+    """The value of a text in JSON. Raises ValueError for what is none, and for what could never be written again: half
+    a character of UTF-16, or a number of thousands of digits.
+    """
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ValueError(f"it holds half a character of UTF-16 ({half!r}), which no text in UTF-8 has") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        most = sys.get_int_max_str_digits()
+        raise ValueError(f"it holds a whole number of more than {most:,} digits") from error
+    return value
+
+
+def unreadable(path: Path, error: Exception, line: int = 0) -> Damaged:
+    """What to say of a file, or of a line of it, that cannot be read."""
+    place = f"{str(path)!r}, line {line}," if line else f"{str(path)!r}"
+    if isinstance(error, OSError):
+        return Damaged(f"{place} cannot be read: {error.strerror or error}")
+    return Damaged(f"{place} is damaged: {error}")
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -98,17 +136,20 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The rows of `path`. Raises StorageError naming the damaged line."""
+    """The rows of `path`. Raises Damaged naming the line that cannot be read."""
     rows: list[dict[str, Any]] = []
-    # Only a line feed ends a line: a string of JSON may hold other ends of lines.
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    try:
+        # Only a line feed ends a line: a string of JSON may hold other ends of lines.
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
     while lines and not lines[-1].strip():
         lines.pop()
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise StorageError(f"{str(path)!r}, line {number}, is damaged: {error}") from error
+            rows.append(parsed(line.decode()))
+        except ValueError as error:
+            raise unreadable(path, error, number) from error
     return rows
 
 

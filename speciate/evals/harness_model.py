@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speciate.errors import InputError
 from speciate.evals.harness_generation import generate_by_transformers, sampling_of
-from speciate.evals.memory import Memory, spoken_of
+from speciate.evals.memory import Memory, read_of, spoken_of
 from speciate.evals.runner import Settings
 from speciate.models.decoding import LOOK_EVERY, Ask, Sampling, Spoken, generate, row_seed
 from speciate.models.population import Population
@@ -156,7 +156,7 @@ class Panel(LmEvalModel):
                 nats = [one.nats for one in measured]
                 if np.isfinite(nats).all():
                     known.append((names[missing[row]], {"nats": nats, "greedy": [one.greedy for one in measured]}))
-            self.memory.keep(known)
+            self.memory.keep(known, sum(read_of(choices[missing[row]]) for row, _ in answers))
             self.told(sum(counts[missing[row]] for row, _ in answers))
 
         missed = [choices[place] for place in missing]
@@ -277,7 +277,10 @@ class Panel(LmEvalModel):
 
         def keep(answers: Sequence[tuple[int, Spoken]]) -> None:
             kept = [(row, one) for row, one in answers if one.end != "nan"]
-            self.memory.keep([(names[missing[row]], {"tokens": one.tokens, "end": one.end}) for row, one in kept])
+            tokens = sum(len(asks[missing[row]].ids) + len(one.tokens) for row, one in answers)
+            self.memory.keep(
+                [(names[missing[row]], {"tokens": one.tokens, "end": one.end}) for row, one in kept], tokens
+            )
             for row, one in answers:
                 said[missing[row]] = one
             self.told(len(answers))

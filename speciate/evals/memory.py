@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from speciate.models.decoding import Ask, Sampling, Spoken
+from speciate.models.scoring import Choice
 from speciate.remembered import Remembered, key
 
 
@@ -21,6 +22,8 @@ class Memory:
         self.kept = kept
         self.recalled = 0
         """Answers that did not have to be computed."""
+        self.tokens = 0
+        """Of the prompts and answers that were computed, where their number was told."""
 
     def name(self, member: str, kind: str, *parts: Any) -> bytes:
         """The name of one answer."""
@@ -37,9 +40,15 @@ class Memory:
         self.recalled += found is not None
         return found
 
-    def keep(self, answers: Sequence[tuple[bytes, Mapping[str, Any]]]) -> None:
-        """Keep answers, all or none of them."""
+    def keep(self, answers: Sequence[tuple[bytes, Mapping[str, Any]]], tokens: int = 0) -> None:
+        """Keep answers, all or none of them; `tokens` went through the models for them."""
+        self.tokens += tokens
         self.kept.keep_all(answers)
+
+
+def read_of(choice: Choice) -> int:
+    """Tokens of a choice, its context counted once."""
+    return len(choice.context) + sum(map(len, choice.continuations))
 
 
 def spoken_of(found: Mapping[str, Any]) -> Spoken:

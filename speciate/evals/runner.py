@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speciate.errors import SpeciateError
-from speciate.evals.memory import Memory, spoken_of
+from speciate.evals.memory import Memory, read_of, spoken_of
 from speciate.evals.sources import Part
 from speciate.models.decoding import Ask, Sampling, Spoken, generate, row_seed
 from speciate.models.population import Population
@@ -66,7 +66,7 @@ def evaluate(
     rows: dict[str, list[EvalRow]] = {}
     with part.judge() as verifier:
         for member in members:
-            rows[member] = judged(answers[member], verifier, part, on_items)
+            rows[member] = judged(answers[member], verifier, part, settings.context, on_items)
     return rows
 
 
@@ -97,7 +97,8 @@ def ask(
 
     def keep(answers: Sequence[tuple[int, Spoken]]) -> None:
         kept = [(row, one) for row, one in answers if one.end != "nan"]
-        memory.keep([(names[missing[row]], {"tokens": one.tokens, "end": one.end}) for row, one in kept])
+        tokens = sum(len(asks[missing[row]].ids) + len(one.tokens) for row, one in answers)
+        memory.keep([(names[missing[row]], {"tokens": one.tokens, "end": one.end}) for row, one in kept], tokens)
         for row, one in answers:
             said[missing[row]] = one
         on_items(len(answers))
@@ -127,7 +128,7 @@ def ask(
 
 
 def judged(
-    answers: Sequence[Answered], verifier: Verifier, part: Part, on_items: Callable[[int], None]
+    answers: Sequence[Answered], verifier: Verifier, part: Part, context: int | None, on_items: Callable[[int], None]
 ) -> list[EvalRow]:
     """A row for each answer, with the verifier's word on it."""
     rows: list[EvalRow] = []
@@ -137,7 +138,7 @@ def judged(
             score, reason, detail = 0.0, "crash", f"the verifier gave the score {score!r}"
         if found.end in ("nan", "too-long"):
             score, reason = 0.0, found.end
-            detail = f"the prompt has {len(found.prompt):,} tokens" if reason == "too-long" else ""
+            detail = too_long(len(found.prompt), context) if reason == "too-long" else ""
         elif found.end == "unfinished":
             reason, detail = "unfinished", " ".join(filter(None, (reason, detail)))
         elif not found.text.strip() and score < 1:
@@ -201,8 +202,9 @@ def choose(
     ]
     found = [[float(nats) for nats in kept["nats"]] if (kept := memory.find(name)) else None for name in names]
     on_items(sum(nats is not None for nats in found))
-    too_long = [settings.context is not None and _length(one) > settings.context for one in asks]
-    missing = [place for place, nats in enumerate(found) if nats is None and not too_long[place]]
+    fits = [settings.context is None or _length(one) <= settings.context for one in asks]
+    on_items(sum(nats is None and not fit for nats, fit in zip(found, fits, strict=True)))
+    missing = [place for place, nats in enumerate(found) if nats is None and fits[place]]
 
     def keep(answers: Sequence[tuple[int, list[Likelihood]]]) -> None:
         known: list[tuple[bytes, dict[str, list[float]]]] = []
@@ -211,21 +213,22 @@ def choose(
             found[missing[row]] = nats
             if all(map(math.isfinite, nats)):
                 known.append((names[missing[row]], {"nats": nats}))
-        memory.keep(known)
+        memory.keep(known, sum(read_of(asks[missing[row]]) for row, _ in answers))
         on_items(len(answers))
 
     likelihoods(population, [asks[place] for place in missing], batch_size=settings.batch_size, on_choices=keep)
     rows: dict[str, list[EvalRow]] = {member: [] for member in members}
     for place, one in enumerate(asks):
         item = part.items[place % len(part.items)]
-        rows[one.member].append(_chosen(item, one, found[place], part))
+        rows[one.member].append(_chosen(item, one, found[place], part, settings.context))
     return rows
 
 
-def _chosen(item: Item, asked: Choice, nats: Sequence[float] | None, part: Part) -> EvalRow:
+def _chosen(item: Item, asked: Choice, nats: Sequence[float] | None, part: Part, context: int | None) -> EvalRow:
     if nats is None or not all(map(math.isfinite, nats)):
         reason = "too-long" if nats is None else "nan"
-        return row_of(Answered(item, 0, asked.context, "", (), reason), part, 0.0, reason, "", 0.0)
+        detail = too_long(len(asked.context), context, _length(asked) - len(asked.context)) if nats is None else ""
+        return row_of(Answered(item, 0, asked.context, "", (), reason), part, 0.0, reason, detail, 0.0)
     weighed = [
         value / (len(choice.encode()) if part.by == "byte" else 1)
         for value, choice in zip(nats, item.choices, strict=True)
@@ -242,6 +245,12 @@ def _length(asked: Choice) -> int:
     return len(asked.context) + max(map(len, asked.continuations))
 
 
+def too_long(prompt: int, context: int | None, choice: int = 0) -> str:
+    """What a row says of a prompt that leaves no room, in tokens."""
+    choices = f", its longest choice {choice:,}" if choice else ""
+    return f"the prompt has {prompt:,} tokens{choices}, and the base reads {context or 0:,}"
+
+
 def row_of(found: Answered, part: Part, score: float, reason: str, detail: str, ms: float) -> EvalRow:
     """The row of one answer."""
     return EvalRow(
@@ -252,10 +261,15 @@ def row_of(found: Answered, part: Part, score: float, reason: str, detail: str, 
         sample=found.sample,
         prompt_digest=digest_json(list(found.prompt)),
         prompt=found.item.prompt,
-        output=found.text,
+        output=_writable(found.text),
         score=score,
         reason=reason,
-        detail=detail,
+        detail=_writable(detail),
         tokens=len(found.spoken),
         ms=round(ms, 3),
     )
+
+
+def _writable(text: str) -> str:
+    """The text with a question mark for each half of a character of UTF-16, which a program's last words may hold."""
+    return text.encode(errors="replace").decode()

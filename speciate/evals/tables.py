@@ -6,18 +6,21 @@ What a suite says of a row is Jinja in a sandbox; code that comes with a data se
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from speciate.errors import InputError, StorageError
+from jinja2 import Template, TemplateError
+
+from speciate.errors import Damaged, InputError
+from speciate.evals.templates import Refused, Templates
 from speciate.niches.base import Item
 from speciate.niches.matching import last_number
 from speciate.recipe.suite import DatasetSource, JsonlSource
 from speciate.storage import digest_json, read_jsonl
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
 TableSource = JsonlSource | DatasetSource
+
+LONGEST_NUMBER = 9
+"""Digits of the number of a choice."""
 
 
 def table_items(source: TableSource, rows: Sequence[Mapping[str, Any]], most: int | None) -> list[Item]:
@@ -48,7 +51,7 @@ def jsonl_rows(source: JsonlSource, path: Path) -> list[dict[str, Any]]:
     """The rows of a file. Raises InputError for a line that is damaged or no mapping."""
     try:
         rows: list[Any] = list(read_jsonl(path))
-    except (StorageError, UnicodeDecodeError) as error:
+    except Damaged as error:
         raise InputError(f"source {source.name!r}: {error}") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
@@ -65,10 +68,12 @@ def dataset_rows(source: DatasetSource, folder: Path | None) -> Sequence[Mapping
     try:
         found = load_dataset(name, source.config, split=source.split, revision=source.revision)
     except (DatasetsError, OSError, ValueError, ImportError) as error:
+        why: BaseException = error
+        while why.__cause__:
+            why = why.__cause__
         where = "" if folder else " (a data set of the hub; a folder can be given instead, or the suite's `datasets`)"
-        raise InputError(
-            f"source {source.name!r}: cannot read {source.path!r}{where}: {str(error).strip().splitlines()[0]}"
-        ) from error
+        said = (str(why).strip() or repr(why)).splitlines()[0]
+        raise InputError(f"source {source.name!r}: cannot read {source.path!r}{where}: {said}") from error
     return cast("Sequence[Mapping[str, Any]]", found)
 
 
@@ -76,38 +81,36 @@ class Maker:
     """Makes items as a source says."""
 
     def __init__(self, source: TableSource) -> None:
-        from jinja2 import StrictUndefined, TemplateSyntaxError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
         self.source = source
-        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        self.environment = Templates()
         asked = {"prompt": source.prompt, "answer": source.answer, "family": source.family, "cluster": source.cluster}
         if isinstance(source.choices, tuple):
             asked |= {f"choices.{number}": template for number, template in enumerate(source.choices)}
         self.templates: dict[str, Template] = {}
         for key, template in asked.items():
             try:
-                self.templates[key] = environment.from_string(template or "")
-            except TemplateSyntaxError as error:
-                raise InputError(f"source {source.name!r}: {key}: {template!r}: {error.message}") from error
+                self.templates[key] = self.environment.made(template or "")
+            except Refused as error:
+                raise InputError(f"source {source.name!r}: {key}: {template!r:.200}: {error}") from error
 
     def text(self, key: str, number: int, row: Mapping[str, Any]) -> str:
         """What a template makes of a row."""
-        from jinja2 import TemplateError
-
         try:
-            return self.templates[key].render(row)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            return self.environment.text(self.templates[key], row)
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             known = ", ".join(map(str, row))
-            problem = f"source {self.source.name!r}: row {number + 1}: {key}: {error} (its columns are {known})"
-            raise InputError(problem) from error
+            raise self.wrong(number, f"{key}: {error} (its columns are {known})") from error
+
+    def wrong(self, number: int, problem: str) -> InputError:
+        """What to say of a row."""
+        return InputError(f"source {self.source.name!r}: {self.source.path!r}, row {number + 1}: {problem:.500}")
 
     def item(self, family: str, number: int, row: Mapping[str, Any]) -> Item:
         """The item of one row."""
         source = self.source
         prompt, answer = (self.text(key, number, row) for key in ("prompt", "answer"))
         if not prompt.strip():
-            raise InputError(f"source {source.name!r}: row {number + 1}: the prompt is empty")
+            raise self.wrong(number, "the prompt is empty")
         choices = self.choices(number, row)
         payload: dict[str, Any] = {}
         if choices:
@@ -116,18 +119,19 @@ class Maker:
             payload = {key: row[key] for key in ("prompt", "test", "entry_point", "test_list") if key in row}
             if "test_list" not in payload and not {"prompt", "test", "entry_point"} <= payload.keys():
                 known = ", ".join(map(str, row))
-                raise InputError(
-                    f"source {source.name!r}: row {number + 1}: the metric python needs the columns prompt, test and "
-                    f"entry_point, or test_list (its columns are {known})"
-                )
+                needed = "the metric python needs the columns prompt, test and entry_point, or test_list"
+                raise self.wrong(number, f"{needed} (its columns are {known})")
         elif source.metric == "numeric":
             if last_number(answer) is None:
-                raise InputError(f"source {source.name!r}: row {number + 1}: the answer {answer!r:.80} has no number")
+                raise self.wrong(number, f"the answer {answer!r:.80} has no number")
             payload = {"tolerance": source.tolerance}
         elif source.metric == "pattern":
             payload = {"pattern": source.pattern}
         cluster = self.text("cluster", number, row) if source.cluster else ""
-        digest = digest_json([family, prompt, answer, list(choices), payload])
+        try:
+            digest = digest_json([family, prompt, answer, list(choices), payload])
+        except (ValueError, TypeError) as error:
+            raise self.wrong(number, f"its tests hold what JSON cannot say: {error}") from error
         return Item(family, prompt, answer, digest, payload, choices, cluster)
 
     def choices(self, number: int, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -140,8 +144,7 @@ class Maker:
         else:
             found = self.column(wanted, number, row)
         if len(found) < 2 or len(set(found)) < len(found) or not all(found):
-            shown = f"{found!r:.200}"
-            raise InputError(f"source {self.source.name!r}: row {number + 1}: needs different choices, not {shown}")
+            raise self.wrong(number, f"needs different choices, not {found!r:.200}")
         return tuple(found)
 
     def column(self, name: str, number: int, row: Mapping[str, Any]) -> list[str]:
@@ -150,11 +153,10 @@ class Maker:
         for part in name.split("."):
             if not isinstance(found, Mapping) or part not in found:
                 known = ", ".join(map(str, row))
-                problem = f"there is no column {name!r} (its columns are {known})"
-                raise InputError(f"source {self.source.name!r}: row {number + 1}: {problem}")
+                raise self.wrong(number, f"there is no column {name!r} (its columns are {known})")
             found = cast("Mapping[str, Any]", found)[part]
         if not isinstance(found, list | tuple):
-            raise InputError(f"source {self.source.name!r}: row {number + 1}: {name!r} is no list")
+            raise self.wrong(number, f"{name!r} is no list")
         return [str(value) for value in cast("Sequence[Any]", found)]
 
     def right(self, number: int, row: Mapping[str, Any], answer: str, choices: Sequence[str]) -> int:
@@ -166,18 +168,18 @@ class Maker:
                 return named.index(answer)
         else:
             meant = {choices.index(answer)} if answer in choices else set[int]()
-            if answer.strip().isdecimal() and int(answer) < len(choices):
-                meant.add(int(answer))
+            digits = answer.strip()
+            if digits.isdecimal() and len(digits) <= LONGEST_NUMBER and int(digits) < len(choices):
+                meant.add(int(digits))
             if len(meant) == 1:
                 return meant.pop()
             if meant:
-                raise InputError(
-                    f"source {self.source.name!r}: row {number + 1}: the answer {answer!r} is the number of one choice "
-                    "and the text of another: say which with labels"
-                )
-        raise InputError(
-            f"source {self.source.name!r}: row {number + 1}: the answer {answer!r:.80} is none of the choices; "
-            "it must be a label, a choice's text, or its number from 0"
+                both = f"the answer {answer!r} is the number of one choice and the text of another"
+                raise self.wrong(number, f"{both}: say which with labels")
+        raise self.wrong(
+            number,
+            f"the answer {answer!r:.80} is none of the choices; it must be a label, a choice's text, or its number "
+            "from 0",
         )
 
 

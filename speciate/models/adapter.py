@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 
 from speciate.errors import AdapterMismatch, InputError, NothingTrainable, PreflightError, StorageError
 from speciate.models.base import BaseSource, memory_digest
-from speciate.storage import digest_file, digest_json, read_json
+from speciate.models.kinds import unfit
+from speciate.storage import canonical_json, digest_file, digest_json, read_json
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -103,7 +104,11 @@ class AdapterSource:
 
 
 def locate_adapter(folder: Path) -> AdapterSource:
-    """The adapter in a folder. Raises InputError where there is none, or none in safetensors."""
+    """The adapter in a folder.
+
+    Raises InputError where there is none, or none in safetensors, and AdapterMismatch for one of a kind that cannot be
+    measured beside its base.
+    """
     weights, config = folder / WEIGHTS, folder / CONFIG
     if not config.is_file():
         raise InputError(f"{str(folder)!r} is no PEFT adapter: there is no {CONFIG}")
@@ -118,14 +123,24 @@ def locate_adapter(folder: Path) -> AdapterSource:
     if not isinstance(found, dict) or "peft_type" not in found:
         raise InputError(f"{str(config)!r} is not the configuration of a PEFT adapter: it has no 'peft_type'")
     values = {str(key): value for key, value in cast("dict[Any, Any]", found).items()}
+    if reason := unfit(values):
+        raise AdapterMismatch(f"the adapter in {str(folder)!r} cannot be measured: {reason}.")
     digest = digest_json({WEIGHTS: digest_file(weights), CONFIG: canonical_config(values)})
     return AdapterSource(folder, digest, str(values.get("base_model_name_or_path") or ""))
 
 
 def canonical_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A PEFT configuration with its sets in alphabetical order, so that equal adapters have equal bytes."""
-    lists = {name: config[name] for name in UNORDERED if isinstance(config.get(name), list)}
-    return config | {name: sorted(value) for name, value in lists.items()}
+    """A PEFT configuration with its sets in alphabetical order, so that equal adapters have equal bytes.
+
+    Raises InputError where a number of it is none that JSON has.
+    """
+    lists: dict[str, list[Any]] = {name: config[name] for name in UNORDERED if isinstance(config.get(name), list)}
+    ordered = config | {name: sorted(value, key=str) for name, value in lists.items()}
+    try:
+        canonical_json(ordered)
+    except ValueError as error:
+        raise InputError(f"the configuration {CONFIG} of the adapter is damaged: {error}") from error
+    return ordered
 
 
 def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource]) -> "PeftModel":
@@ -147,7 +162,16 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
                 if peft is None:
                     peft = PeftModelForCausalLM(model, config, adapter_name=name)
                 result: Any = peft.load_adapter(str(source.folder), name, is_trainable=False)
-        except (RuntimeError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            ArithmeticError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            ImportError,
+            SafetensorError,
+        ) as error:
             why = " ".join(str(error).split())
             raise AdapterMismatch(f"the adapter in {str(source.folder)!r} does not fit its base: {why:.300}") from error
         missing = [key for key in result.missing_keys if f".{name}." in key or key.endswith(f".{name}")]
@@ -160,9 +184,10 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
     if peft is None:
         raise ValueError("there is no adapter to load")
     if memory_digest(peft) != before:
+        named = ", ".join(repr(str(source.folder)) for source in adapters.values())
         raise AdapterMismatch(
-            "loading the adapters changed the base's weights: one of them rewrites its base (PiSSA, OLoRA, ...); "
-            "convert it to a plain LoRA first"
+            f"loading {named} changed the base's weights, or put tensors of their own among them, so neither base nor "
+            "adapters would be measured as they are; convert them to plain LoRA first"
         )
     return peft.eval()
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from speciate.errors import BaseNotFound, InputError, MissingComponent, StorageError
-from speciate.storage import digest_file, digest_json, read_json
+from speciate.errors import BaseNotFound, InputError, MissingComponent
+from speciate.storage import digest_file, digest_json
 
 if TYPE_CHECKING:
     import torch
@@ -275,9 +275,15 @@ def base_tensors(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
 
 
 def context_length(source: BaseSource) -> int | None:
-    """Longest sequence that the base's configuration names, in tokens. Raises BaseNotFound where it is damaged."""
+    """Longest sequence that the base's configuration names, by whatever key its architecture has for it, in tokens.
+
+    Raises BaseNotFound where the configuration is damaged.
+    """
+    from transformers import AutoConfig
+
     try:
-        length = read_json(source.folder / "config.json").get("max_position_embeddings")
-    except (StorageError, AttributeError) as error:
+        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+        length = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+        return int(length) if length else None
+    except Exception as error:
         raise unreadable(source, "config.json", error) from error
-    return int(length) if length else None

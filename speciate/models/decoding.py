@@ -146,7 +146,8 @@ def _batch(
                 speakers.keep([asks[row].member for row in live])
             ids = torch.tensor(chosen, device=mask.device)[:, None]
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-            positions = positions[:, -1:] + 1
+            # A row that has its answer and is still there may have come to the model's last place.
+            positions = (positions[:, -1:] + 1).clamp(max=(context or 2**62) - 1)
 
 
 class Opening:

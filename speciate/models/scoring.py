@@ -126,10 +126,12 @@ def _several(population: Population, opening: Opening, choices: Sequence[Choice]
             said = [[*given[place], *[pad] * (width + 1 - len(given[place]))] for place in longer]
             tokens = torch.tensor(said, device=device)
             left = torch.tensor([[len(given[place]) - 1] for place in longer], device=device)
-            seen = torch.cat([mask[rows], mask.new_ones(len(longer), width)], dim=1)
-            places = positions[rows, -1:] + 1 + torch.arange(width, device=device)
+            steps = torch.arange(width, device=device)
+            seen = torch.cat([mask[rows], (steps < left).to(mask.dtype)], dim=1)
+            # What is padded has no place of its own: the model may have none left.
+            places = positions[rows, -1:] + 1 + steps.minimum(left - 1)
             rest = last_logits(population, tokens[:, :-1], seen, places, cache, count=max(width, 2))[:, -width:]
-            more, still = _measured(rest, tokens[:, 1:], torch.arange(width, device=device) < left)
+            more, still = _measured(rest, tokens[:, 1:], steps < left)
             nats[longer] += more
             greedy[longer] &= still
     measured = iter(zip(nats.tolist(), greedy.tolist(), strict=True))

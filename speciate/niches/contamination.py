@@ -42,20 +42,23 @@ class Overlap:
 
 def overlap(items: Sequence[Item], rows: Iterable[tuple[str, str]]) -> Overlap:
     """What training rows (question and answer) give away of the items."""
-    exact = {plain(item.prompt): item.digest for item in items}
+    exact: dict[str, set[str]] = {}
     owners: dict[Words, set[str]] = {}
     for item in items:
+        exact.setdefault(plain(item.prompt), set()).add(item.digest)
         for run in runs(item.prompt, RUN):
             owners.setdefault(run, set()).add(item.digest)
     parts = {part for run in owners for part in parts_of(run)}
-    same: dict[int, str] = {}
+    same: set[str] = set()
+    giving: set[int] = set()
     seen: dict[Words, set[int]] = {}
     common: Counter[Words] = Counter()
     count = 0
     for number, (question, answer) in enumerate(rows):
         count += 1
         if (found := exact.get(plain(question))) is not None:
-            same[number] = found
+            same |= found
+            giving.add(number)
         text = f"{question}\n{answer}"
         for run in owners.keys() & runs(text, RUN):
             seen.setdefault(run, set()).add(number)
@@ -65,9 +68,9 @@ def overlap(items: Sequence[Item], rows: Iterable[tuple[str, str]]) -> Overlap:
         for run, numbers in seen.items()
         if len(numbers) <= COMMON and all(common[part] <= COMMON for part in parts_of(run))
     }
-    shared = {digest for run in telling for digest in owners[run]} - set(same.values())
-    giving = {number for numbers in telling.values() for number in numbers} | set(same)
-    return Overlap(frozenset(same.values()), frozenset(shared), frozenset(giving), count)
+    shared = {digest for run in telling for digest in owners[run]} - same
+    giving |= {number for numbers in telling.values() for number in numbers}
+    return Overlap(frozenset(same), frozenset(shared), frozenset(giving), count)
 
 
 def record_of(found: Overlap, items: int, limit: float) -> Contamination:

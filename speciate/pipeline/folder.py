@@ -14,11 +14,12 @@ import time
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
 from speciate import __version__, runs
-from speciate.errors import InputError, NotFound, ResumeMismatch, StorageError
+from speciate.errors import Damaged, InputError, NotFound, ResumeMismatch, StorageError
 from speciate.models.base import BaseSource
 from speciate.recipe import LoadedRecipe, differing_keys, resolve, write_resolved
 from speciate.storage import read_json, writable_folder, write_json
@@ -110,8 +111,10 @@ class RunFolder:
         write_json(self.path / START, start)
 
     def check_same(self, loaded: LoadedRecipe, base: BaseSource, versions: dict[str, str]) -> None:
-        """Raises ResumeMismatch, naming every key of recipe, base or versions that is not what the run began with."""
-        start = read_json(self.path / START)
+        """Raises ResumeMismatch, naming every key of recipe, base or versions that is not what the run began with, and
+        Damaged where that cannot be read.
+        """
+        start = runs.read_start(self.path / START)
         differing = differing_keys(start["recipe"], resolve(loaded.recipe))
         if start["base"]["digest"] != base.digest:
             differing.append(f"base digest: {start['base']['digest']} -> {base.digest}")
@@ -139,4 +142,8 @@ class RunFolder:
     def seconds(self) -> dict[str, float]:
         """Seconds of each phase so far, over all processes that worked on the run."""
         path = self.path / "seconds.json"
-        return read_json(path) if path.exists() else {}
+        found: Any = read_json(path) if path.exists() else {}
+        known: dict[str, Any] = cast("dict[str, Any]", found) if isinstance(found, dict) else {"": None}
+        if not all(isinstance(one, int | float) for one in known.values()):
+            raise Damaged(f"{str(path)!r} is damaged: it gives no seconds for each phase. Remove it to go on.")
+        return known

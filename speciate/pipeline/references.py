@@ -15,8 +15,10 @@ from speciate.models.adapter import CONFIG, AdapterSource, locate_adapter
 from speciate.models.base import BaseSource, locate
 from speciate.pipeline.folder import START
 from speciate.recipe import find_data
+from speciate.records import AdapterCard
+from speciate.records.cards import UNKNOWN
 from speciate.registry import store
-from speciate.storage import read_json
+from speciate.registry.entry import CARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,12 @@ class Meant:
     def label(self) -> str:
         """A short name that can be that of a file."""
         name = f"{self.species}@{self.version}" if self.species and self.version else self.species or self.reference
-        return re.sub(r"[^\w@.-]+", "-", Path(name).name or "adapter").strip(".-")[:60] or "adapter"
+        return named_so(Path(name))
+
+
+def named_so(path: Path) -> str:
+    """The last part of a path as a name that can be that of a file."""
+    return re.sub(r"[^\w@.-]+", "-", path.name).strip(".-")[:60] or "adapter"
 
 
 def meant(references: Iterable[str]) -> tuple[list[Meant], list[str]]:
@@ -100,28 +107,31 @@ def unchecked(adapters: Iterable[Meant], base: BaseSource) -> list[str]:
         if not adapter.base.get("digest"):
             name = adapter.base.get("name")
             own = f"its configuration names {name!r}" if name else "its configuration names none"
+            lacks = "has no card" if not adapter.species else "has a card that does not know its base's digest"
             said.append(
-                f"{adapter.reference!r} has no card, so nothing proves that it was trained on {base.name!r} ({own})"
+                f"{adapter.reference!r} {lacks}, so nothing proves that it was trained on {base.name!r} ({own})"
             )
     return said
 
 
 def _in_folder(reference: str, folder: Path) -> Meant:
     source = locate_adapter(folder)
-    if (folder / store.CARD).is_file():
+    if (folder / CARD).is_file():
         _, card = store.find(str(folder))
         if card.digest != source.digest:
             raise AdapterMismatch(
                 f"{str(folder)!r} is damaged: its card is of the adapter {card.digest}, its files are {source.digest}"
             )
-        return Meant(reference, source, card.base, card.species, card.version, card.run, card.seed)
+        run, seed = (card.run, card.seed) if isinstance(card, AdapterCard) else ("", None)
+        base = {key: value for key, value in card.base.items() if value != UNKNOWN}
+        return Meant(reference, source, base, card.species, card.version, run, seed)
     if (folder.absolute().parent / START).is_file() and folder.name == "adapter":
         return _of_run(reference, folder.absolute().parent)
     return Meant(reference, source, {"name": source.base})
 
 
 def _of_run(reference: str, folder: Path) -> Meant:
-    start: dict[str, Any] = read_json(folder / START)
+    start = runs.read_start(folder / START)
     recipe: dict[str, Any] = start["recipe"]
     source = locate_adapter(folder / "adapter")
     return Meant(reference, source, start["base"], recipe["species"], None, folder.name, recipe["seed"])

@@ -31,7 +31,7 @@ from speciate.progress import Progress, counted_bytes
 from speciate.recipe import LoadedRecipe
 from speciate.recipe.suite import SamplingOf
 from speciate.records import Contamination, DataManifest, RunRecord
-from speciate.storage import folder_published_whole, read_json, read_jsonl, write_json, write_jsonl
+from speciate.storage import folder_published_whole, read_jsonl, unreadable, write_json, write_jsonl
 from speciate.train.encoding import Encoded, check_rows, encode
 from speciate.train.sft import Step, preflight
 from speciate.train.sft import train as train_sft
@@ -95,7 +95,7 @@ class Run:
             attached.eval()
             general = [item for part in self.setting.questions.parts for item in part.items]
             asked = [*rows.test[: PROBES // 2], *general[: PROBES // 2]]
-            batch = probe(tokenizer, [item.prompt for item in asked], model.device)
+            batch = probe(tokenizer, [item.prompt for item in asked], model.device)[:, : self.setting.context]
             check_adapter(attached, untrained, batch)
             saved = self.folder.path / "adapter"
             if not saved.exists():
@@ -135,8 +135,8 @@ class Run:
             for name in names:
                 write_jsonl(folder / f"{name}.jsonl", [as_json(item) for item in getattr(made, name)])
             write_json(folder / "manifest.json", made.manifest.document())
-        parts = {name: [Item(**row) for row in read_jsonl(folder / f"{name}.jsonl")] for name in names}
-        return Rows(**parts, manifest=DataManifest.model_validate(read_json(folder / "manifest.json")))
+        parts = {name: items_in(folder / f"{name}.jsonl") for name in names}
+        return Rows(**parts, manifest=DataManifest.read(folder / "manifest.json"))
 
     def hammer(self, verifier: LeanVerifier, rows: Rows) -> dict[str, bool]:
         """Which of some test items need no model, by digest; from disk where it is there."""
@@ -248,3 +248,14 @@ def as_json(item: Item) -> dict[str, Any]:
         "digest": item.digest,
         "payload": item.payload,
     }
+
+
+def items_in(path: Path) -> list[Item]:
+    """The items that `as_json` wrote. Raises Damaged naming the line that is none."""
+    found: list[Item] = []
+    for number, row in enumerate(cast("list[Any]", read_jsonl(path)), 1):
+        try:
+            found.append(Item(**row))
+        except TypeError as error:
+            raise unreadable(path, error, number) from error
+    return found

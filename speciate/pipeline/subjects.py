@@ -2,13 +2,14 @@
 base that was evaluated alone. Reads files, and decides nothing.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from speciate import runs
-from speciate.errors import StorageError
+from speciate.errors import InputError, StorageError
 from speciate.evals.figures import Scored, scored
 from speciate.evals.rows import Rows, read_drift, read_rows, read_texts
 from speciate.models.adapter import WEIGHTS
@@ -38,6 +39,10 @@ class Subject:
 
     name: str
     """Of the run or evaluation, and of the model in it."""
+    folder: Path
+    """Of the run or evaluation."""
+    model: str
+    """Its name in an evaluation; empty in a run, which has one."""
     label: str
     species: str
     seed: int | None
@@ -53,6 +58,8 @@ class Subject:
     drift: list[ItemDrift]
     chance: Mapping[str, float]
     recipe: Mapping[str, Any] | None
+    suite: str = ""
+    """Name and version, as far as the record knows them."""
     verdict: Outcome | None = None
     gates: list[GateResult] = field(default_factory=list[GateResult])
     record: RunRecord | ModelScores | None = None
@@ -61,33 +68,72 @@ class Subject:
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
+    def place(self) -> str:
+        """Where it was read from, which no other subject shares."""
+        return f"{self.folder}/{self.model}"
+
+    @property
     def way(self) -> str:
-        """What subjects share that differ in their seed alone; the name of one that has no recipe."""
+        """What subjects share that differ in their seed alone; the place of one that has no recipe."""
         if self.recipe is None:
-            return self.name
+            return self.place
         unseeded = {key: value for key, value in self.recipe.items() if key != "seed"}
         computed = [self.provenance.get(name, "") for name in ("suite", "device", "precision")]
         return digest_json([unseeded, self.base.get("digest"), computed])
 
 
 def subjects(references: Iterable[str]) -> list[Subject]:
-    """The subjects that runs and evaluations hold, in the order given. Raises NotFound, StorageError."""
+    """The subjects that runs and evaluations hold, in the order given, with names that differ.
+
+    Raises NotFound, StorageError, and InputError where one is named twice.
+    """
     found: list[Subject] = []
     for reference in references:
         if (evaluation := runs.find_eval(reference)) is not None:
             found += of_evaluation(evaluation)
         else:
             found.append(of_run(runs.find_run(reference)))
-    return found
+    return distinct(found)
+
+
+def distinct(found: Sequence[Subject]) -> list[Subject]:
+    """The subjects by names that differ: those of one name are told apart by their folders.
+
+    Raises InputError for a folder that is named twice.
+    """
+    counts = Counter(subject.place for subject in found)
+    if twice := [subject for subject in found if counts[subject.place] > 1]:
+        raise InputError(f"{str(twice[0].folder)!r} is named twice: name each run and each evaluation once")
+    named: list[Subject] = []
+    for subject in found:
+        alike = [other.folder for other in found if other.name == subject.name and other.folder != subject.folder]
+        if alike:
+            name = ending_apart(subject.folder, alike) + (f"/{subject.model}" if subject.model else "")
+            named.append(replace(subject, name=name))
+        else:
+            named.append(subject)
+    return named
+
+
+def ending_apart(folder: Path, others: Sequence[Path]) -> str:
+    """The shortest end of a folder's path that no other folder's path ends in."""
+    depths = range(1, len(folder.parts) + 1)
+    return next(
+        "/".join(folder.parts[-depth:])
+        for depth in depths
+        if all(other.parts[-depth:] != folder.parts[-depth:] for other in others)
+    )
 
 
 def of_run(run: RunRecord) -> Subject:
     """The adapter of a training run."""
     folder = Path(run.run_dir)
-    start: dict[str, Any] = read_json(folder / START)
+    start = runs.read_start(folder / START)
     base, adapter = read_rows(folder / "evals", BASE), read_rows(folder / "evals", "adapter")
     return Subject(
         name=run.run,
+        folder=folder.resolve(),
+        model="",
         label=run.species,
         species=run.species,
         seed=run.seed,
@@ -102,6 +148,7 @@ def of_run(run: RunRecord) -> Subject:
         drift=read_drift(folder / "evals", "adapter"),
         chance={score.family: score.chance for score in run.general if score.chance},
         recipe=start["recipe"],
+        suite=start["recipe"].get("evals", {}).get("suite", ""),
         verdict=run.verdict,
         gates=run.gates,
         record=run,
@@ -136,6 +183,8 @@ def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
         found.append(
             Subject(
                 name=f"{evaluation.eval}/{model.model}",
+                folder=Path(evaluation.eval_dir).resolve(),
+                model=model.model,
                 label=model.reference if alone else model.model,
                 species=model.species,
                 seed=model.seed,
@@ -150,6 +199,7 @@ def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
                 drift=[] if alone else read_drift(folder, model.model),
                 chance=evaluation.chance,
                 recipe=recipe,
+                suite=f"{evaluation.suite} version {evaluation.suite_version}",
                 record=model,
                 provenance={
                     "suite": evaluation.suite_digest,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from speciate import runs, storage
-from speciate.errors import InputError
+from speciate.errors import Damaged, InputError
 from speciate.pipeline.references import Meant
 
 Texts = tuple[str, str]
@@ -28,8 +28,8 @@ def rows_of(path: Path) -> list[Any]:
     """The rows of a file. Raises InputError where it cannot be read."""
     try:
         return list(storage.read_jsonl(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the training rows in {str(path)!r} cannot be read: {error}") from error
+    except Damaged as error:
+        raise InputError(f"the training rows cannot be read: {error}") from error
 
 
 def texts_of(row: Any, path: Path, number: int) -> list[Texts]:

@@ -29,6 +29,14 @@ def test_the_same_text_is_found_whatever_its_case_and_spacing() -> None:
     assert (found.shared, found.rows, found.looked_at) == (set(), {0}, 2)
 
 
+def test_all_items_of_one_question_are_found() -> None:
+    asked = [Item("f", "Is it so?", answer, f"digest of {answer}") for answer in ("yes", "no")]
+    found = overlap([*asked, item("Another.")], [("is it so?", "yes"), ("Is it so?", "no")])
+    assert found.exact == {"digest of yes", "digest of no"}
+    assert (found.shared, found.rows, found.looked_at) == (set(), {0, 1}, 2)
+    assert record_of(found, 3, 1.0).exact == 2
+
+
 @pytest.mark.parametrize(("length", "shared"), [(RUN - 1, 0), (RUN, 1), (RUN + 5, 1)])
 def test_thirteen_words_in_a_row_give_an_item_away(length: int, shared: int) -> None:
     run = sentence(1, length)

@@ -10,11 +10,13 @@ import pytest
 from speciate.errors import VerifierError
 from speciate.evals.drift import item_drift, text_losses
 from speciate.evals.memory import Memory
+from speciate.evals.rows import table_of, write_rows
 from speciate.evals.runner import Settings, evaluate
 from speciate.evals.sources import Part
 from speciate.models import decoding, scoring
 from speciate.models.base import Compute, load_model, load_tokenizer, locate
 from speciate.models.population import BASE, Population
+from speciate.models.sampler import prompt_ids
 from speciate.niches import skills
 from speciate.niches.base import Item, Verdict
 from speciate.niches.skills import ExactMatch
@@ -132,6 +134,14 @@ def test_a_prompt_beyond_the_context_says_so(population: Population, memory: Mem
     assert row.reason == "too-long"
 
 
+def test_half_a_character_in_a_verdict_is_a_row_that_can_be_written(
+    population: Population, memory: Memory, tmp_path: Path
+) -> None:
+    found = rows_of(population, memory, part(lambda: Judge(saying(Verdict(0.0, "error", "it said '\ud800'")))))
+    assert {row.detail for row in found} == {"it said '?'"}
+    write_rows(tmp_path, BASE, table_of(found))
+
+
 @pytest.mark.parametrize(
     ("given", "detail"),
     [(float("nan"), "nan"), (2.0, "2.0"), (-0.5, "-0.5"), ("1", "'1'"), (None, "None")],
@@ -223,6 +233,14 @@ def test_a_killed_evaluation_keeps_the_answers_it_had(
     rows_of(population, memory, part())
     assert memory.recalled == SETTINGS.batch_size
     assert batches == 3
+
+
+def test_only_tokens_that_were_computed_are_counted(population: Population, memory: Memory) -> None:
+    prompts = [len(prompt_ids(population.tokenizer, item.prompt)) for item in ITEMS]
+    first = rows_of(population, memory, part())
+    assert memory.tokens == sum(prompts) + sum(row.tokens for row in first)
+    rows_of(population, memory, part())
+    assert memory.tokens == sum(prompts) + sum(row.tokens for row in first), "what was recalled was not computed"
 
 
 def test_drift_and_losses_are_of_the_adapter(population: Population, memory: Memory) -> None:

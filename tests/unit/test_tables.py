@@ -79,6 +79,20 @@ def test_families_clusters_and_order_come_from_the_row() -> None:
         (ROWS, {"choices": "choices.text", "metric": "choice"}, "the answer 'B' is none of the choices"),
         (ROWS, {"choices": ["a", "a"], "metric": "choice"}, r"needs different choices, not \['a', 'a'\]"),
         ([], {}, r"'rows\.jsonl' has no row"),
+        (ROWS, {"prompt": "{% for i in range(9) %}x{% endfor %}"}, "prompt: .*: 'range' may not be called"),
+        (ROWS, {"prompt": r"{{ '\ud800' }}"}, r"'rows\.jsonl', row 1: prompt: .*surrogates not allowed"),
+        (ROWS, {"cluster": r"{{ '\ud800' }}"}, "row 1: cluster: .*surrogates not allowed"),
+        ([{"question": "q", "key": "9" * 5_000}], {"metric": "numeric"}, "row 1: the answer '999.* has no number"),
+        (
+            [{"question": "q", "key": "9" * 5_000, "options": ["a", "b"]}],
+            {"choices": "options", "metric": "choice"},
+            "row 1: the answer '999.* is none of the choices",
+        ),
+        (
+            [{"question": "q", "key": "x", "prompt": "p", "test": float("nan"), "entry_point": "f"}],
+            {"metric": "python"},
+            "row 1: its tests hold what JSON cannot say",
+        ),
     ],
 )
 def test_what_a_row_lacks_is_named(rows: list[dict[str, Any]], changed: dict[str, Any], message: str) -> None:
@@ -93,6 +107,17 @@ def test_lines_that_are_no_rows_are_named(tmp_path: Path) -> None:
         ' answer: "{{ key }}"}\n'
     )
     with pytest.raises(InputError, match=r"rows\.jsonl:2 is not a mapping"):
+        questions(load_suite(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "9" * 5_000, "[" * 20_000])
+def test_a_line_that_could_not_be_written_again_is_named(tmp_path: Path, value: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "a", "key": "b"}\n{"question": ' + value + ', "key": "b"}\n')
+    (tmp_path / "mine.yaml").write_text(
+        'suite: mine\nversion: 1\nsources:\n  - {source: jsonl, path: rows.jsonl, name: quiz, prompt: "{{ question }}",'
+        ' answer: "{{ key }}"}\n'
+    )
+    with pytest.raises(InputError, match=r"source 'quiz': .*rows\.jsonl', line 2, is damaged: it "):
         questions(load_suite(tmp_path / "mine.yaml"))
 
 

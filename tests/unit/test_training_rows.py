@@ -34,7 +34,9 @@ def test_a_row_without_text_is_named_by_its_line(row: Any) -> None:
         texts_of(row, Path("rows.jsonl"), 7)
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", None])
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe", b'{"text": "\\ud800"}', b'{"text": ' + b"9" * 5_000 + b"}", None]
+)
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "rows.jsonl"
     if content is None:

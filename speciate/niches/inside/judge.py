@@ -194,7 +194,7 @@ def _reply(child: Child, is_late: bool, dying: list[int]) -> dict[str, Any]:
     try:
         said: Any = json.loads(line)
         return {**reply, **{name: said[name] for name in ("value", "failed", "detail") if name in said}}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return {**reply, "failed": "crash", "detail": f"ended by signal {status}" if status else "said nothing"}
 
 

@@ -85,7 +85,7 @@ class Worker:
         line = self._line(is_late)
         try:
             answer: Any = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict) or answer.get("nonce") != nonce or self._unread:
             self._die("output", f"said something that is no answer: {line[:80]!r}")
