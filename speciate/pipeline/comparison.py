@@ -7,12 +7,12 @@ the common ones where that is asked for. All figures come from the rows; no reco
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from speciate.errors import Incomparable, InputError
 from speciate.evals import figures, stats
 from speciate.evals.figures import METRIC, Paired, paired
 from speciate.evals.multiplicity import holm
 from speciate.pipeline.flips import flips_of
-from speciate.pipeline.scores import spreads_of
+from speciate.pipeline.scores import samples_of, score_of, spreads_of
+from speciate.pipeline.shared import Common, shared_items
 from speciate.pipeline.subjects import Subject, subjects
 from speciate.pipeline.words import words
 from speciate.recipe import leaves
@@ -27,31 +27,26 @@ from speciate.records import (
     Role,
     RunRecord,
 )
-from speciate.storage import canonical_json, digest_json
+from speciate.storage import canonical_json
 
 WORST: tuple[Outcome, ...] = ("failed", "undecided", "passed")
-Common = dict[Role, set[str]]
 
 
 def compare(references: Sequence[str], *, common: bool = False, each: bool = False) -> Comparison:
     """The comparison of runs and evaluations; `common` narrows it to the items that all answered, `each` keeps seeds
     apart.
 
-    Raises NotFound, StorageError, and Incomparable where they answered different items.
+    Raises NotFound, StorageError, InputError where one is named twice, and Incomparable where they answered different
+    items.
     """
     found = subjects(references)
-    seen: dict[str, str] = {}
-    for subject in found:
-        if subject.name in seen:
-            raise InputError(f"{subject.name!r} is named twice")
-        seen[subject.name] = subject.label
     items, left_out = shared_items(found, common)
     grouped: dict[str, list[Subject]] = {}
     for subject in found:
         arm = grouped.get(subject.way, [])
         # One adapter measured twice, or two runs of one seed, are no two seeds.
         new = all(subject.seed != other.seed and subject.adapter != other.adapter for other in arm)
-        grouped.setdefault(subject.way if new and not each else subject.name, []).append(subject)
+        grouped.setdefault(subject.way if new and not each else subject.place, []).append(subject)
     groups = list(grouped.values())
     labels = labelled(groups)
     pairs = [pairs_of(group, items) for group in groups]
@@ -69,46 +64,6 @@ def compare(references: Sequence[str], *, common: bool = False, each: bool = Fal
         flips_total=total,
         recipe=recipe_differences(groups),
     )
-
-
-def shared_items(found: Sequence[Subject], common: bool) -> tuple[Common, dict[str, int]]:
-    """The items of each role that all answered, and how many were left out for it.
-
-    Raises Incomparable, naming the digests of what differs, unless the common ones are asked for.
-    """
-    items: Common = {}
-    left_out: dict[str, int] = {}
-    problems: list[str] = []
-    suites = {subject.name: subject.provenance.get("suite", "") for subject in found}
-    if len(set(suites.values())) > 1:
-        problems += [f"  {name}: suite {suite or 'unknown'}" for name, suite in suites.items()]
-    for role in ROLES:
-        for subject in found:
-            alone = set(subject.base_scores[role].scores) ^ set(subject.scores[role].scores)
-            if alone and not common:
-                raise Incomparable(
-                    f"{subject.name}: {len(alone)} {role} items were answered by its base or by itself alone; its rows "
-                    "are not whole. Measure it again, or add --common for the items that both answered."
-                )
-        answered = [set(subject.base_scores[role].scores) & set(subject.scores[role].scores) for subject in found]
-        shared = set.intersection(*answered)
-        if more := len(set.union(*answered) - shared):
-            left_out[role] = more
-            problems += [
-                f"  {subject.name}: {len(its):,} {role} items with digest {digest_json(sorted(its))}"
-                for subject, its in zip(found, answered, strict=True)
-            ]
-        items[role] = shared
-    if problems and not common:
-        raise Incomparable(
-            "these were measured on different suites or items, so their scores cannot be compared:\n"
-            + "\n".join(problems)
-            + "\nMeasure them on one suite (`speciate eval A B --suite SUITE`), or add --common for the items that all "
-            "answered."
-        )
-    if not any(items.values()):
-        raise Incomparable("there is no item that all of them answered:\n" + "\n".join(problems))
-    return items, left_out
 
 
 def labelled(groups: Sequence[Sequence[Subject]]) -> list[str]:
@@ -147,6 +102,9 @@ def arm_of(label: str, group: Sequence[Subject], pairs: Mapping[Role, Paired]) -
         adapters=[subject.adapter for subject in group if subject.adapter],
         verdict=next((worst for worst in WORST if worst in verdicts), None),
         gates=next((subject.gates for worst in WORST for subject in group if subject.verdict == worst), []),
+        scores=[]
+        if first.adapter
+        else [score_of(its, role, samples_of(first.rows, role)) for role, its in pairs.items() if its],
         gain=figures.estimate(pairs["niche"], METRIC["niche"]) if measured["niche"] else None,
         transfer=figures.estimate(pairs["transfer"], METRIC["transfer"]) if measured["transfer"] else None,
         forgetting=figures.lost(pairs["general"], METRIC["general"], nats) if measured["general"] else None,
@@ -208,14 +166,17 @@ def between(first: Paired, second: Paired, metric: str) -> Estimate:
     """The second arm minus the first, on the items of both.
 
     Arms of several seeds are paired seed by seed, as many as both have; against an arm of one seed stands the mean over
-    the other's, and then the luck of the seed is not in the interval.
+    the other's. Then the luck of the seed is not in the interval, and there is no p-value: to be right with all seeds
+    is harder than with one.
     """
     places = {item: place for place, item in enumerate(second.items)}
     befores, afters = first.adapters, [[scores[places[item]] for item in first.items] for scores in second.adapters]
     seeds = min(len(befores), len(afters))
-    if seeds == 1:
+    averaged = seeds == 1 and len(befores) != len(afters)
+    if averaged:
         befores, afters = [mean_of(befores)], [mean_of(afters)]
-    return stats.estimate_between(befores[:seeds], afters[:seeds], first.families, metric, clusters=first.clusters)
+    found = stats.estimate_between(befores[:seeds], afters[:seeds], first.families, metric, clusters=first.clusters)
+    return found.model_copy(update={"p_mcnemar": None}) if averaged else found
 
 
 def mean_of(scores: Sequence[Sequence[float]]) -> list[float]:

@@ -8,14 +8,15 @@ The base is loaded once, and all models answer in the same passes. What was answ
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from speciate import __version__, runs, storage
-from speciate.errors import AdapterMismatch, InputError, NotFound, ResumeMismatch, StorageError
+from speciate.errors import AdapterMismatch, InputError, NotFound
 from speciate.evals.intact import inert
 from speciate.evals.runner import Settings
 from speciate.evals.sources import Part, Questions, questions
@@ -27,7 +28,8 @@ from speciate.pipeline.folder import START, owned
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.pipeline.measuring import Measured, adapter_identity, base_identity, measure, memory_of
 from speciate.pipeline.names import SUITES
-from speciate.pipeline.references import Meant, base_of, meant, unchecked
+from speciate.pipeline.references import Meant, base_of, meant, named_so, unchecked
+from speciate.pipeline.resuming import folder_to_resume, new_folder
 from speciate.pipeline.scores import record
 from speciate.pipeline.setting import fitting
 from speciate.pipeline.training_rows import training_rows
@@ -76,6 +78,7 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
     compute = find_compute(wanted.dtype)
     asked = questions(suite, limit=wanted.limit, fits=fitting(source))
     labels = labelled(adapters)
+    total = asked.items
     asked, contamination = decontaminated(asked, labels, wanted.train_rows)
     tasks = tasks_of(asked)
     for one in tasks:
@@ -87,9 +90,15 @@ def evaluate(wanted: Wanted, progress: Progress) -> EvalRecord:
         "base": {"name": source.name, "revision": source.revision, "digest": source.digest},
         "adapters": {label: adapter.source.digest for label, adapter in labels.items()},
         "precision": [compute.device, compute.weights, wanted.quantization],
+        "asked": {
+            "limit": wanted.limit,
+            "train_rows": str(wanted.train_rows) if wanted.train_rows else None,
+            "given_away": total - asked.items,
+            "items": {part.role: len(part.items) for part in asked.parts},
+        },
     }
     tokenizer = load_tokenizer(source, chat=False)
-    folder = folder_for(wanted, start)
+    folder = folder_to_resume(wanted.out, start) if wanted.resume else new_folder(wanted.out, asked.suite.suite)
     with owned(folder), disk_must_hold(folder):
         if (folder / runs.EVAL).exists():
             return runs.read_eval(folder / runs.EVAL).model_copy(update={"eval_dir": str(folder)})
@@ -159,15 +168,21 @@ def find_suite(name: str) -> LoadedSuite:
 
 
 def labelled(adapters: Sequence[Meant]) -> dict[str, Meant]:
-    """The adapters by labels that are all different. Raises InputError where one is named twice."""
+    """The adapters by labels that are all different: those of one label are told apart by the folders that they lie in.
+
+    Raises InputError where one is named twice.
+    """
     found: dict[str, Meant] = {}
+    alike = Counter(adapter.label for adapter in adapters)
     for adapter in adapters:
         twin = next((label for label, one in found.items() if one.source.digest == adapter.source.digest), None)
         if twin is not None:
             raise InputError(f"{found[twin].reference!r} and {adapter.reference!r} are the same adapter")
-        label, number = adapter.label, 2
+        above = adapter.source.folder.absolute().parent
+        own = adapter.label if alike[adapter.label] == 1 else f"{named_so(above)}-{adapter.label}"
+        label, number = own, 2
         while label in found or label == BASE:
-            label, number = f"{adapter.label}-{number}", number + 1
+            label, number = f"{own}-{number}", number + 1
         found[label] = adapter
     return found
 
@@ -189,47 +204,6 @@ def decontaminated(
             check(found[label])
             away |= shared.exact | shared.shared
     return (asked.without(away) if away else asked), found
-
-
-def folder_for(wanted: Wanted, start: Mapping[str, Any]) -> Path:
-    """A new folder, or with `resume` the newest that began with the same and has not ended."""
-    if wanted.resume:
-        places = [wanted.out] if wanted.out else sorted(runs.evals_folder().glob("*"), reverse=True)
-        for place in places:
-            if not (place / START).is_file():
-                continue
-            before = began_with(place)
-            differing = [key for key in start if key != "speciate" and before.get(key) != start[key]]
-            if not differing:
-                return place.absolute()
-            if wanted.out:
-                listed = "\n".join(f"  {key}: {before.get(key)} -> {start[key]}" for key in differing)
-                raise ResumeMismatch(f"the evaluation in {str(place)!r} began with something else:\n{listed}")
-        if wanted.out is None or not wanted.out.exists():
-            raise NotFound("--resume: no evaluation of these models on this suite was stopped; leave --resume out")
-    if wanted.out is not None:
-        if wanted.out.exists() and (not wanted.out.is_dir() or any(wanted.out.iterdir())):
-            raise InputError(f"--out {str(wanted.out)!r} is not an empty folder; name one that is empty or missing")
-        return storage.writable_folder(wanted.out).absolute()
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    parent = storage.writable_folder(runs.evals_folder())
-    for count in range(1, 1000):
-        folder = parent / (f"{start['suite']['name']}-{stamp}" + (f"-{count}" if count > 1 else ""))
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise InputError(f"{str(parent)!r} holds a thousand evaluations of this second; use --out")
-
-
-def began_with(place: Path) -> dict[str, Any]:
-    """What an evaluation began with; nothing where that is damaged, which is no reason to stop another one."""
-    try:
-        found = storage.read_json(place / START)
-    except StorageError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def measured_in(

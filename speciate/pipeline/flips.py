@@ -1,4 +1,7 @@
-"""Items whose answer changed with an adapter, to be read: right to wrong first, spread over the families."""
+"""Items that changed with an adapter, to be read: right to wrong first, spread over the families.
+
+An item is right where its score is 1. Of several answers all are right then; one that is not makes it wrong.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -55,7 +58,7 @@ def chosen(subject: Subject, changed: Sequence[Change]) -> list[Change]:
 
 
 def shown(label: str, subject: Subject, flips: Sequence[Change]) -> list[Flip]:
-    """Flips with their prompts and answers; of several answers to an item, the first that has the changed score."""
+    """Flips with their prompts and answers; of several answers to an item, the first that is not right."""
     before, after = texts(subject.base_rows, flips), texts(subject.rows, flips)
     found: list[Flip] = []
     for role, item, lost in flips:
@@ -78,12 +81,16 @@ def shown(label: str, subject: Subject, flips: Sequence[Change]) -> list[Flip]:
 
 
 def texts(rows: Rows, flips: Sequence[Change]) -> dict[tuple[str, str], dict[str, str]]:
-    """Family, prompt, output, reason and detail of the items, by role and digest."""
+    """Family, prompt, output, reason and detail of the answer that makes an item wrong, or of the first where all are
+    right; by role and digest.
+    """
     wanted = {(role, item) for role, item, _ in flips}
     places: dict[tuple[str, str], int] = {}
     for place, (role, item, _) in enumerate(rows.keys):
         if (role, item) in wanted:
-            places.setdefault((role, item), place)
+            first = places.setdefault((role, item), place)
+            if rows.scores[first] >= 1.0 > rows.scores[place]:
+                places[role, item] = place
     taken = rows.taken(list(places.values()))
     names: tuple[str, ...] = ("family", "prompt", "output", "reason", "detail")
     columns = [taken.column(name) for name in names]

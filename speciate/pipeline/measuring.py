@@ -36,7 +36,7 @@ class Measured:
     recalled: int
     """Of the answers, those that had been given before."""
     tokens: int
-    """Tokens of prompts and answers that went through the models."""
+    """Of the prompts and answers that were not recalled."""
     seconds: float
 
 
@@ -96,7 +96,7 @@ def measure(
             answered = harness_rows(population, missing, one, memory, settings, on_items=phase.advance)
         for member, found in answered.items():
             rows[member] += found
-    recalled = memory.recalled
+    recalled, tokens = memory.recalled, memory.tokens
     adapters = [member for member in missing if member != BASE]
     with progress.phase(f"{doing}: losses and drift"):
         losses = text_losses(population, missing, asked.texts, memory, settings)
@@ -108,7 +108,6 @@ def measure(
         moved = [one for one in drift.get(member, []) if math.isfinite(one.forward) and math.isfinite(one.reverse)]
         rows_on_disk.write_texts(folder, member, sound if len(sound) == len(losses[member]) else [])
         rows_on_disk.write_drift(folder, member, moved)
-    said = [row for found in rows.values() for row in found]
-    prompts = sum(map(len, population.tokenizer([row.prompt for row in said])["input_ids"])) if said else 0
-    tokens = prompts + sum(row.tokens for row in said)
-    return Measured(len(said), recalled, tokens, time.monotonic() - began)
+    answers = sum(map(len, rows.values()))
+    # An item of the harness may ask several questions, each of which is recalled by itself.
+    return Measured(answers, min(recalled, answers), tokens, time.monotonic() - began)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speciate.evals import figures, stats
-from speciate.evals.figures import METRIC, Paired, Scored, paired, scored
+from speciate.evals.figures import METRIC, Paired, paired, scored
 from speciate.evals.rows import Rows, read_drift, read_rows, read_texts
 from speciate.evals.sampling import pass_at_k_interval
 from speciate.evals.sources import Questions
@@ -41,18 +41,19 @@ def record(
     """What was measured in a folder, in figures; how long it took is for the caller to say."""
     rows = {name: read_rows(folder / "evals", name) for name in (BASE, *adapters)}
     by_role = {name: scored(its) for name, its in rows.items()}
+    samples = {role: samples_of(rows[BASE], role) for role in ROLES}
     troubles: list[Trouble] = []
     models: list[ModelScores] = []
     for name, its in rows.items():
         found = figures.troubles(name, its)
         troubles += found
+        pairs: dict[Role, Paired] = {role: paired(by_role[BASE][role], [by_role[name][role]]) for role in ROLES}
         common: dict[str, Any] = {
             "model": name,
-            "scores": [score_of(its, part, role) for role, part in by_role[name].items() if part.scores],
+            "scores": [score_of(its, role, samples[role]) for role, its in pairs.items() if its],
             "pass_at_k": [one for role in ROLES for one in passes(its, role)],
             "troubles": found,
         }
-        pairs: dict[Role, Paired] = {role: paired(by_role[BASE][role], [by_role[name][role]]) for role in ROLES}
         families: dict[str, Any] = {
             "families": [
                 *figures.families(pairs["niche"], asked.chance),
@@ -109,13 +110,16 @@ def record(
     )
 
 
-def score_of(rows: Rows, part: Scored, role: Role) -> Score:
-    """The mean score on the items of one role."""
-    scores = list(part.scores.values())
-    clusters = list(part.clusters.values()) if any(part.clusters.values()) else None
-    samples = max((sample for r, _, sample in rows.keys if r == role), default=0) + 1
-    interval = stats.share_interval([scores], clusters)
+def score_of(pairs: Paired, role: Role, samples: int) -> Score:
+    """The mean score of the adapter, or of a base that is paired with itself, on the items of one role."""
+    [scores] = pairs.adapters
+    interval = stats.share_interval([scores], pairs.clusters)
     return Score(role=role, value=sum(scores) / len(scores), ci95=interval, n=len(scores), samples=samples)
+
+
+def samples_of(rows: Rows, role: Role) -> int:
+    """How often the items of one role were answered, at most."""
+    return max((sample for its_role, _, sample in rows.keys if its_role == role), default=0) + 1
 
 
 def passes(rows: Rows, role: Role) -> list[PassAtK]:

@@ -3,24 +3,31 @@
 from collections.abc import Sequence
 
 from speciate.evals.power import items_for, minimum_detectable
-from speciate.records import Arm, Contrast, GateResult
+from speciate.records import Arm, Contrast, GateResult, Role
 
 SIGNIFICANT = 0.05
 FEWEST_ITEMS = 10
 """With fewer items there is no saying what they would show."""
+WHERE: dict[Role, str] = {
+    "niche": "on the niche",
+    "transfer": "on families never trained on",
+    "general": "in general",
+}
 
 
 def words(arms: Sequence[Arm], contrasts: Sequence[Contrast], doubts: Sequence[str]) -> list[str]:
     """Sentences, the most important first."""
     said = [of_arm(arm) for arm in arms]
     said += [of_contrast(one) for one in contrasts]
-    if len({arm.base.get("digest") for arm in arms}) > 1:
+    if len({arm.base.get("digest") for arm in arms if not arm.alone}) > 1:
         said.append("The arms stand on different bases: their gains are over bases that differ.")
     return [*said, *doubts]
 
 
 def of_arm(arm: Arm) -> str:
-    """What one arm gained and lost."""
+    """What one arm gained and lost; of a base by itself, how well it does."""
+    if arm.alone:
+        return _of_base(arm)
     gates = {gate.gate: gate for gate in arm.gates}
     over = f", mean of {len(arm.seeds)} seeds" if len(arm.seeds) > 1 else ""
     parts: list[str] = []
@@ -38,9 +45,18 @@ def of_arm(arm: Arm) -> str:
             f"{low:.1f} to {high:.1f}; with 95% confidence it is below {most:.1f}, on {arm.forgetting.n:,} items{over})"
         )
     if not parts:
-        return f"{arm.label} was measured by itself: there is no base to compare it with."
+        return f"{arm.label} was measured on no items of its niche, and on none in general."
     verdict = f"Verdict: {arm.verdict}{_why(gates)}." if arm.verdict else "No bound was asked for: there is no verdict."
     return f"{arm.label} {' and '.join(parts)}. {verdict}"
+
+
+def _of_base(arm: Arm) -> str:
+    scores = [
+        f"{score.value:.1%} {WHERE[score.role]} (95% interval {score.ci95[0]:.1%} to {score.ci95[1]:.1%}, "
+        f"{score.n:,} items{f' answered {score.samples} times' if score.samples > 1 else ''})"
+        for score in arm.scores
+    ]
+    return f"{arm.label} by itself scores {' and '.join(scores) or 'nothing: it was asked nothing'}."
 
 
 def _gained(points: float, low: float, high: float) -> str:
@@ -69,7 +85,7 @@ def _why(gates: dict[str, GateResult]) -> str:
 def of_contrast(one: Contrast) -> str:
     """How two arms differ."""
     low, high = (100 * end for end in one.estimate.ci95)
-    where = {"niche": "on the niche", "transfer": "on families never trained on", "general": "in general"}[one.role]
+    where = WHERE[one.role]
     interval = f"95% interval {low:+.1f} to {high:+.1f}, {one.estimate.n:,} items"
     p = f", McNemar p {one.p_holm:.2g} adjusted by Holm" if one.p_holm is not None else ""
     if low <= 0 <= high:
@@ -85,7 +101,7 @@ def _seen(one: Contrast) -> str:
     """How large a difference these items would have shown, and how many would show the one that was observed."""
     estimate = one.estimate
     changed = (estimate.right_to_wrong + estimate.wrong_to_right) / (estimate.n * estimate.seeds)
-    if estimate.seeds > 1 or not changed or estimate.n < FEWEST_ITEMS:
+    if estimate.p_mcnemar is None or not changed or estimate.n < FEWEST_ITEMS:
         return ""
     least = minimum_detectable(estimate.n, changed)
     text = f" These items show a difference of {100 * least:.1f} points four times in five"

@@ -13,7 +13,7 @@ from speciate.reports import terminal, words
 from speciate.reports.families import by_role, counted, ends, shared
 from speciate.reports.flips import Shown, fair, texts
 from speciate.reports.plain import line
-from speciate.reports.views import recipe
+from speciate.reports.shares import recipe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +34,7 @@ def render_comparison(comparison: Comparison) -> "RenderableType":
     families = [part for arm in arms if counted(arm) for part in _families(arm, most)]
     return terminal.stack(
         _verdict(comparison),
-        _arms(arms),
+        *([] if words.all_alone(arms) else [_arms(arms)]),
         *(part for arm in arms for part in _details(arm)),
         *families,
         *([_muted(words.SPREAD), _blank()] if any(arm.spread for arm in arms) else []),
@@ -49,7 +49,7 @@ def _verdict(comparison: Comparison) -> "RenderableType":
     arms = comparison.arms
     title = terminal.said()
     for number, arm in enumerate(arms):
-        title.append("\n" if number else "").append_text(terminal.badge(arm.verdict)).append(
+        title.append("\n" if number else "").append_text(terminal.badge(arm.verdict, words.outcome(arm))).append(
             f"  {line(arm.label, 60)}", "bold"
         )
     items = " · ".join(
@@ -65,6 +65,7 @@ def _verdict(comparison: Comparison) -> "RenderableType":
 def _arms(arms: Sequence[Arm]) -> "RenderableType":
     """A figure over its interval, for each arm and each thing that some arm has."""
     columns: dict[str, Callable[[Arm], str]] = {
+        "score, %": lambda arm: words.scored(arm).replace("; ", "\n"),
         "gain": lambda arm: _change(arm.gain),
         "held out": lambda arm: _change(arm.transfer),
         "lost": lambda arm: _change(arm.forgetting),
@@ -82,6 +83,8 @@ def _arms(arms: Sequence[Arm]) -> "RenderableType":
 
 
 def _details(arm: Arm) -> list["RenderableType"]:
+    if arm.alone:
+        return []
     rows: list[terminal.Row] = []
     for name, of in (("Gain", arm.gain), ("Held out", arm.transfer), ("Forgetting", arm.forgetting)):
         if of:
@@ -109,10 +112,30 @@ def _families(arm: Arm, most: int) -> list["RenderableType"]:
         gap = [f"… {left_out:,} {words.ROLES[role]} between …"] if left_out else []
         rows += [*first, *gap, *last]
     title = terminal.said((line(arm.label, 60), "bold"), f"  {words.count(counted(arm), 'family', 'families')}")
+    if arm.alone:
+        return [title, _score_table(rows), _muted("bars: mean score, and its 95% interval in points"), _blank()]
     legend = "bars: mean score; change: adapter minus base, in points (95% interval)"
     if any(score.held_out for score in arm.families):
         legend += f"; {words.HELD_OUT}held out of training"
     return [title, terminal.family_table(rows), _muted(legend), _blank()]
+
+
+def _score_table(families: Sequence[FamilyScore | str]) -> "RenderableType":
+    """A line for each family of a base by itself; words stay words."""
+    drawn = terminal.table("family", score="", interval="right", items="right")
+    for score in families:
+        if isinstance(score, str):
+            drawn.add_row(terminal.said((score, "dim")))
+            continue
+        name = f"{words.HELD_OUT if score.held_out else ''}{line(score.family, 100)}"
+        interval = " to ".join(map(words.whole_points, score.base_ci95))
+        drawn.add_row(
+            terminal.said(name),
+            terminal.bar(score.base, "blue"),
+            terminal.said(interval),
+            terminal.said((f"{score.n:,}", "dim")),
+        )
+    return drawn
 
 
 def _contrasts(comparison: Comparison) -> list["RenderableType"]:
@@ -128,7 +151,8 @@ def _contrasts(comparison: Comparison) -> list["RenderableType"]:
             terminal.said(words.p_value(found.p_holm)),
         )
     more = len(comparison.contrasts) - MOST_CONTRASTS
-    legend = "p: McNemar, corrected by Holm" + (f"; {more:,} more differences" if more > 0 else "")
+    left_out = f"; {more:,} more differences" if more > 0 else ""
+    legend = f"each arm against the first; p: McNemar, corrected by Holm{left_out}"
     return [table, _muted(legend), _blank()]
 
 

@@ -20,7 +20,8 @@ def render_evaluation(record: EvalRecord, comparison: RenderableType, written: S
     items = ", ".join(f"{count:,} {role}" for role, count in record.items.items())
     grid.add_row("Suite", Text(plain(f"{record.suite} version {record.suite_version}: {items} items")))
     for model in record.models:
-        for score in model.scores:
+        # The scores of a base by itself are the headline of the comparison.
+        for score in model.scores if len(record.models) > 1 else ():
             low, high = score.ci95
             line = f"{score.value:.1%} {score.role} (95% interval {low:.1%} to {high:.1%}, {score.n:,} items)"
             grid.add_row("Score", Text(plain(f"{model.model}: {line}")))
@@ -34,11 +35,7 @@ def render_evaluation(record: EvalRecord, comparison: RenderableType, written: S
             grid.add_row("Overlap", Text(plain(f"{model.model}: {line}")))
         elif model.model != "base":
             grid.add_row("Overlap", Text(plain(f"{model.model}: its training rows are not at hand (--train-rows)")))
-    recalled = f", {record.recalled:,} recalled" if record.recalled else ""
-    speed = f"{record.answers:,} answers in {duration(record.seconds)}{recalled}"
-    if not record.recalled:
-        speed += f", {record.tokens_per_second:,.0f} tokens/s"
-    grid.add_row("Speed", Text(plain(f"{speed} on {record.device} {record.precision}")))
+    grid.add_row("Speed", Text(plain(speed(record))))
     if record.left_out:
         names = ", ".join(sorted(record.left_out))
         grid.add_row("Left out", Text(plain(f"{len(record.left_out)} families do not fit into the context: {names}")))
@@ -46,3 +43,16 @@ def render_evaluation(record: EvalRecord, comparison: RenderableType, written: S
         grid.add_row("Note", Text(plain(note)))
     grid.add_row("Rows", Text(plain(record.eval_dir), overflow="fold"))
     return Group(comparison, Padding(grid, (0, 0, 0, 1)), *(Text(plain(line)) for line in written))
+
+
+def speed(record: EvalRecord) -> str:
+    """How many answers there are, how many of them were recalled, and the rate of those that were generated."""
+    answers, took = f"{record.answers:,} answers", duration(record.seconds)
+    where = f"on {record.device} {record.precision}"
+    generated = record.answers - record.recalled
+    if not generated:
+        return f"{answers}, all of them recalled, none generated; {took} {where}"
+    rate = f"{record.tokens_per_second:,.0f} tokens/s"
+    if not record.recalled:
+        return f"{answers} in {took}, {rate} {where}"
+    return f"{answers} in {took}: {record.recalled:,} recalled, {generated:,} generated at {rate} {where}"

@@ -1,4 +1,5 @@
-"""Families of an arm in the order in which they are shown: by role, the most improved first.
+"""Families of an arm in the order in which they are shown: by role, the most improved first; of a base by itself the
+best.
 
 Pure; knows nothing of how they are shown.
 """
@@ -19,7 +20,8 @@ def by_role(arm: Arm) -> dict[Role, list[FamilyScore]]:
         "transfer": [score for score in arm.families if score.held_out],
         "general": arm.general,
     }
-    return {role: sorted(some, key=_most_improved) for role, some in roles.items() if some}
+    first = _best if arm.alone else _most_improved
+    return {role: sorted(some, key=first) for role, some in roles.items() if some}
 
 
 def counted(arm: Arm) -> int:
@@ -42,6 +44,10 @@ def shared(arm: Arm, most: int) -> dict[Role, int]:
     for _ in range(min(most, counted(arm))):
         given[min(roles, key=lambda role: given[role] / len(roles[role]))] += 1
     return given
+
+
+def _best(score: FamilyScore) -> tuple[float, str]:
+    return (-score.base if isfinite(score.base) else 2.0), score.family
 
 
 def _most_improved(score: FamilyScore) -> tuple[float, str]:

@@ -7,11 +7,12 @@ mention and no reference to an issue.
 import re
 from collections.abc import Iterable, Sequence
 
-from speciate.records import Arm, Comparison, Estimate, Forgetting
+from speciate.records import Arm, Comparison, Estimate, FamilyScore, Forgetting
 from speciate.reports import words
 from speciate.reports.families import by_role, counted, ends, shared
 from speciate.reports.plain import line
-from speciate.reports.views import SIGNS, Shares, items, provenance, recipe
+from speciate.reports.shares import Shares, provenance, recipe
+from speciate.reports.views import SIGNS, items
 
 MOST_ARMS = 50
 MOST_FAMILIES = 300
@@ -66,12 +67,14 @@ def _verdict(comparison: Comparison, arms: Sequence[Arm]) -> str:
 
 
 def _arms(arms: Sequence[Arm]) -> str:
+    if words.all_alone(arms):
+        return _scores(arms)
     head = ["arm", "verdict", "gain", "held out", "general points lost", "nats/token", "right→wrong, wrong→right"]
     several = len(arms) > 1
     rows = [
         [
             f"**{escaped(arm.label, 60)}**",
-            f"{SIGNS[arm.verdict or '']} {arm.verdict or words.NOT_ASKED}",
+            f"{SIGNS[arm.verdict or '']} {words.outcome(arm)}",
             _change(arm.gain),
             _change(arm.transfer),
             _change(arm.forgetting),
@@ -93,6 +96,21 @@ def _arms(arms: Sequence[Arm]) -> str:
     return f"{_table([*head, *(['front'] if several else [])], rows)}\n\n{note}"
 
 
+def _scores(arms: Sequence[Arm]) -> str:
+    rows = [
+        [
+            f"**{escaped(arm.label, 60)}**",
+            words.ROLES[score.role],
+            f"{score.value:.1%}",
+            words.percent(score.ci95),
+            f"{score.n:,}",
+        ]
+        for arm in arms
+        for score in arm.scores
+    ]
+    return _table(["base", "items of", "mean score", "95% interval", "items"], rows)
+
+
 def _contrasts(comparison: Comparison) -> str:
     rows = [
         [
@@ -112,6 +130,7 @@ def _contrasts(comparison: Comparison) -> str:
 def _families(arms: Sequence[Arm]) -> str:
     rows: list[list[str]] = []
     left_out = 0
+    alone = words.all_alone(arms)
     for arm in arms:
         given = shared(arm, max(6, MOST_FAMILIES // len(arms)))
         left_out += counted(arm) - sum(given.values())
@@ -124,17 +143,26 @@ def _families(arms: Sequence[Arm]) -> str:
                     words.ROLES[role],
                     f"{score.n:,}",
                     f"{words.whole_points(score.base)} ({_whole(score.base_ci95)})",
-                    f"{words.whole_points(score.adapter)} ({_whole(score.adapter_ci95)})",
-                    f"{words.points(score.delta)} ({words.bounds(score.delta_ci95)})",
+                    *([] if alone else _adapted(arm, score)),
                 ]
                 for score in (*first, *last)
             ]
     spreads = [f"- {escaped(arm.label)}: spread {words.spreads(arm)}" for arm in arms if arm.spread]
-    head = [*(["arm"] if len(arms) > 1 else []), "family", "role", "items", "base, %", "adapter, %", "change, points"]
+    scores = ["score, %"] if alone else ["base, %", "adapter, %", "change, points"]
+    head = [*(["arm"] if len(arms) > 1 else []), "family", "role", "items", *scores]
     table = _table(head, rows) + (f"\n\n{left_out:,} families between the ends are left out." if left_out else "")
     folded = _folded(f"Families ({sum(map(counted, arms)):,})", table) if rows else ""
     spread = "\n".join([words.SPREAD, "", *spreads]) if spreads else ""
     return "\n\n".join(part for part in (spread, folded) if part)
+
+
+def _adapted(arm: Arm, score: FamilyScore) -> list[str]:
+    if arm.alone:
+        return ["–", "–"]
+    return [
+        f"{words.whole_points(score.adapter)} ({_whole(score.adapter_ci95)})",
+        f"{words.points(score.delta)} ({words.bounds(score.delta_ci95)})",
+    ]
 
 
 def _flips(comparison: Comparison, arms: Sequence[Arm]) -> str:

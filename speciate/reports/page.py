@@ -13,10 +13,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from speciate.records import Arm, Comparison
-from speciate.reports import flips, planes, plots, views, words
+from speciate.reports import flips, planes, plots, shares, views, words
 from speciate.reports.families import counted
 from speciate.reports.plain import line
 from speciate.reports.sheet import symbols
+from speciate.reports.terms import terms
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,6 +69,7 @@ def _values(comparison: Comparison, most_families: int) -> dict[str, Any]:
         "subject": _subject(comparison, arms),
         "version": line(comparison.speciate, 40),
         "labels": labels,
+        "alone": words.all_alone(arms),
         "verdict": views.sentences(comparison.verdict),
         "arms": [views.arm_view(arm, number, several) for number, arm in enumerate(arms)],
         "arms_left_out": len(comparison.arms) - len(arms),
@@ -81,14 +83,14 @@ def _values(comparison: Comparison, most_families: int) -> dict[str, Any]:
         "contrasts": views.contrasts_table(comparison, numbers, _MOST_CONTRASTS[0]),
         "contrast_plot": Markup(plots.contrasts(contrasts, arms) if len(contrasts) <= _MOST_CONTRASTS[1] else ""),
         "curves": _curves(arms),
-        "recipe": views.recipe(comparison, len(arms)),
+        "recipe": shares.recipe(comparison, len(arms)),
         "recipe_left_out": max(0, len(comparison.recipe) - 40),
-        "provenance": views.provenance(arms),
+        "provenance": shares.provenance(arms),
         "costs": views.costs(arms),
         "left_out": views.items(comparison.left_out),
         "doubts": doubts,
         "troubles": troubles,
-        "terms": words.TERMS,
+        "terms": terms(arms),
     }
 
 
@@ -102,7 +104,8 @@ def _families(arm: Arm, number: int, most: int) -> dict[str, Any]:
         "number": number,
         "many": many,
         "count": words.count(count, "family", "families"),
-        "changes": Markup(planes.changes(arm, number) if many else ""),
+        "alone": arm.alone,
+        "changes": Markup(planes.changes(arm, number) if many and not arm.alone else ""),
         "profile": Markup(planes.profile(arm, number) if count >= 8 else ""),
         "drawn": [(Markup(drawing), heading) for drawing, heading in plots.families(arm, number, most)],
         "table": views.families_table(arm, most),
@@ -167,7 +170,8 @@ def _subject(comparison: Comparison, arms: Sequence[Arm]) -> str:
     bases = dict.fromkeys(
         f"{line(arm.base.get('name', 'unknown'))} ({words.short(arm.base.get('digest', 'no digest'))})" for arm in arms
     )
-    grown = f"grown on {', '.join(list(bases)[:3])}{' …' if len(bases) > 3 else ''}"
+    how = "by itself, without an adapter:" if words.all_alone(arms) else "grown on"
+    grown = f"{how} {', '.join(list(bases)[:3])}{' …' if len(bases) > 3 else ''}"
     return f"{grown} · items: {views.items(comparison.items) or 'none'}"
 
 

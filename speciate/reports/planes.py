@@ -127,7 +127,10 @@ def curves(arms: Sequence[Arm], name: str, title: str, of: Callable[[CurvePoint]
 
 
 def profile(arm: Arm, number: int) -> str:
-    """Families from best to worst, of base and of adapter each in its own order: flat is even, steep is jagged."""
+    """Families from best to worst, of base and of adapter each in its own order: flat is even, steep is jagged.
+
+    A base by itself is one line.
+    """
     scores = [score for some in by_role(arm).values() for score in some]
     sheet = Sheet(210)
     across = Scale(0.0, 1.0, _LEFT, _RIGHT)
@@ -136,10 +139,11 @@ def profile(arm: Arm, number: int) -> str:
     sheet.write(_LEFT, 13, "score", "soft")
     sheet.write(_RIGHT, sheet.height - 5, "share of families, best first", "soft", side="right")
     last: list[Point] = []
-    for colour, shape, rows in (
+    models = [
         ("base", "o", [(score.base, score.base_ci95) for score in scores]),
         (mark_of(number).colour, mark_of(number).shape, [(score.adapter, score.adapter_ci95) for score in scores]),
-    ):
+    ]
+    for colour, shape, rows in models[1:] if arm.alone else models:
         best = sorted((row for row in rows if isfinite(row[0])), reverse=True)
         if not best:
             continue
@@ -153,7 +157,8 @@ def profile(arm: Arm, number: int) -> str:
         sheet.strokes([middle], colour, 2.0, (4, 2) if colour == "base" else ())
         sheet.marks(middle[:: max(1, len(middle) // 12)], Mark(shape, colour, filled=colour != "base"), 5)
         last.append(middle[len(middle) // 3])
-    title = f"Profile of base and adapter over {len(scores):,} families, with 95% bands: {line(arm.label, 40)}"
+    whose = "the base" if arm.alone else "base and adapter"
+    title = f"Profile of {whose} over {len(scores):,} families, with 95% bands: {line(arm.label, 40)}"
     return sheet.svg(f"profile-{number}", title, _spread(arm))
 
 

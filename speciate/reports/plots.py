@@ -64,22 +64,24 @@ def contrasts(found: Sequence[Contrast], arms: Sequence[Arm]) -> str:
 
 
 def families(arm: Arm, number: int, most: int) -> list[tuple[str, str]]:
-    """Base and adapter in each family, or in the `most` at both ends, on a scale from 0 to 100%.
+    """Base and adapter (or a base by itself) in each family, or in the `most` at both ends, on a scale from 0 to 100%.
 
     A drawing and its heading for each role, and several for many families: what is printed has to fit on a page.
     """
     drawn: list[tuple[str, str]] = []
     given = shared(arm, most)
+    row_of = _family_alone if arm.alone else _family
+    whose = "" if arm.alone else " of base and of adapter,"
     for role, some in by_role(arm).items():
         first, last, left_out = ends(some, given[role])
-        rows = [_family(score, number) for score in first]
+        rows = [row_of(score, number) for score in first]
         rows += [Row(f"… {left_out:,} between these …")] if left_out else []
-        rows += [_family(score, number) for score in last]
+        rows += [row_of(score, number) for score in last]
         families = words.count(len(some), "family", "families")
         for at in range(0, len(rows), _TOGETHER):
             part = rows[at : at + _TOGETHER]
             heading = f"{words.ROLES[role].capitalize()}: score in {families}{', continued' if at else ''}"
-            title = f"{_name(arm)}, {heading}, of base and of adapter, with 95% intervals"
+            title = f"{_name(arm)}, {heading},{whose} with 95% intervals"
             name = f"families-{number}-{len(drawn)}"
             drawing = tracks(name, title, _told(part), part, lambda share: f"{share:.0%}", (0.0, 1.0))
             drawn.append((drawing, heading))
@@ -90,6 +92,13 @@ def _family(score: FamilyScore, number: int) -> Row:
     lanes = (Lane(score.adapter, *score.adapter_ci95, mark_of(number)), Lane(score.base, *score.base_ci95, BASE))
     name = f"{words.HELD_OUT if score.held_out else ''}{line(score.family)}"
     return Row(name, _figure(score.delta, score.delta_ci95), lanes, score.chance or None)
+
+
+def _family_alone(score: FamilyScore, number: int) -> Row:
+    lane = Lane(score.base, *score.base_ci95, mark_of(number))
+    name = f"{words.HELD_OUT if score.held_out else ''}{line(score.family)}"
+    ends = " to ".join(map(words.whole_points, score.base_ci95))
+    return Row(name, f"{words.whole_points(score.base)}% ({ends})", (lane,), score.chance or None)
 
 
 def spreads(arms: Sequence[Arm]) -> str:

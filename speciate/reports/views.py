@@ -7,10 +7,11 @@ shows with its mark and its name. Nothing here is longer than a page can hold.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from speciate.records import Arm, Comparison, Estimate, Forgetting
+from speciate.records import Arm, Comparison, Estimate, Forgetting, Score
 from speciate.reports import words
 from speciate.reports.families import by_role, counted, ends, shared
-from speciate.reports.plain import line, visible
+from speciate.reports.plain import line
+from speciate.reports.shares import Shares, shares_of
 
 Cell = str | int
 
@@ -50,13 +51,6 @@ class ArmView(NamedTuple):
     facts: Sequence[tuple[str, str]]
 
 
-class Shares(NamedTuple):
-    """A key, its values, and the arms that have each; no arms where all have it."""
-
-    key: str
-    values: Sequence[tuple[str, Sequence[int]]]
-
-
 def arm_view(arm: Arm, number: int, several: bool) -> ArmView:
     """What is known of one arm."""
     outcome = arm.verdict or ""
@@ -65,10 +59,10 @@ def arm_view(arm: Arm, number: int, several: bool) -> ArmView:
         label=line(arm.label, 60),
         outcome=outcome,
         sign=SIGNS[outcome],
-        word=outcome or words.NOT_ASKED,
+        word=words.outcome(arm),
         front=several and bool(arm.on_front),
         altered=bool(arm.intact and not arm.intact.holds),
-        subject=f"{line(arm.species)} · {words.seeds(arm.seeds[:12])}",
+        subject="no adapter" if arm.alone else f"{line(arm.species)} · {words.seeds(arm.seeds[:12])}",
         figures=_figures(arm),
         facts=[(name, words.typeset(fact)) for name, fact in _facts(arm, several)],
     )
@@ -79,7 +73,8 @@ def overview(arms: Sequence[Arm]) -> Table:
     rows: list[list[Cell]] = [
         [
             number,
-            f"{SIGNS[arm.verdict or '']} {arm.verdict or words.NOT_ASKED}",
+            f"{SIGNS[arm.verdict or '']} {words.outcome(arm)}",
+            words.scored(arm) or "–",
             _change(arm.gain),
             _change(arm.transfer),
             _change(arm.forgetting),
@@ -90,12 +85,17 @@ def overview(arms: Sequence[Arm]) -> Table:
         ]
         for number, arm in enumerate(arms)
     ]
-    head = ["arm", "verdict", "gain, points", "held out, points", "general points lost", "nats/token", "front"]
+    changes = ["gain, points", "held out, points", "general points lost", "nats/token", "front"]
+    head = ["arm", "verdict", "score, %", *changes]
+    if not any(arm.alone for arm in arms):
+        head, rows = head[:2] + head[3:], [row[:2] + row[3:] for row in rows]
+    elif words.all_alone(arms):
+        head, rows = head[:3], [row[:3] for row in rows]
     return Table(head, rows, "In brackets: 95% intervals.")
 
 
 def families_table(arm: Arm, most: int) -> Table:
-    """Figures of each family, or of the `most` at both ends."""
+    """Figures of each family, or of the `most` at both ends; of a base by itself one score."""
     rows: list[list[Cell]] = []
     given = shared(arm, most)
     for role, some in by_role(arm).items():
@@ -110,8 +110,9 @@ def families_table(arm: Arm, most: int) -> Table:
                 words.typeset(f"{words.points(score.delta)} ({words.bounds(score.delta_ci95)})"),
                 words.p_value(score.p_holm),
             ]
-            rows.append(row)
+            rows.append(row[:4] if arm.alone else row)
     head = ["family", "role", "items", "base, %", "adapter, %", "change, points", "Holm p"]
+    head = [*head[:3], "score, %"] if arm.alone else head
     left_out = counted(arm) - sum(given.values())
     return Table(head, rows, f"{left_out:,} families between the ends are left out." if left_out > 0 else "")
 
@@ -124,7 +125,10 @@ def contrasts_table(comparison: Comparison, numbers: Mapping[str, int], most: in
             numbers.get(found.first, line(found.first, 60)),
             words.ROLES[found.role],
             _change(found.estimate),
-            f"{found.estimate.wrong_to_right:,} / {found.estimate.right_to_wrong:,}",
+            f"{found.estimate.wrong_to_right:,} / {found.estimate.right_to_wrong:,}"
+            # The mean over seeds is right where all are, which says nothing beside one seed.
+            if found.estimate.p_mcnemar is not None or found.estimate.seeds > 1
+            else "–",
             f"{found.estimate.n:,}",
             words.p_value(found.p_holm),
         ]
@@ -132,32 +136,6 @@ def contrasts_table(comparison: Comparison, numbers: Mapping[str, int], most: in
     ]
     head = ["arm", "minus", "items of", "difference, points", "only it right / wrong", "items", "Holm p"]
     return Table(head, rows, _more(comparison.contrasts, most, "differences"))
-
-
-def recipe(comparison: Comparison, arms: int, most: int = 40) -> list[Shares]:
-    """Keys on which recipes differ."""
-    found: list[Shares] = []
-    for difference in comparison.recipe[:most]:
-        values = {number: _value(value) or "not set" for number, value in enumerate(difference.values[:arms])}
-        found.append(_shares(line(difference.key), values, arms))
-    return found
-
-
-def provenance(arms: Sequence[Arm], most: int = 40) -> list[Shares]:
-    """What figures come from: values that all arms share once, others with their arms."""
-    told: dict[str, dict[int, str]] = {}
-    for number, arm in enumerate(arms):
-        base = f"{line(arm.base.get('name', 'unknown'))} {line(arm.base.get('revision') or '', 44)}".strip()
-        own = {
-            "base": f"{base} ({words.short(arm.base.get('digest', 'no digest'))})",
-            "runs": ", ".join(line(run) for run in arm.runs[:6]) + (" …" if len(arm.runs) > 6 else ""),
-            "seeds": words.seeds(arm.seeds[:12]).partition(" ")[2],
-            "adapters": ", ".join(words.short(digest) for digest in arm.adapters[:12]),
-            **{key: value for key, value in list(arm.provenance.items())[:most] if key not in ("base", "runs")},
-        }
-        for key, value in own.items():
-            told.setdefault(line(key, 40), {})[number] = _value(value)
-    return [_shares(key, values, len(arms)) for key, values in told.items()]
 
 
 def costs(arms: Sequence[Arm]) -> Table:
@@ -190,7 +168,7 @@ def doubts(arms: Sequence[Arm]) -> tuple[Table, list[Shares]]:
         if arm.intact:
             found.setdefault("base", {})[number] = ": ".join(words.intactness(arm.intact))
     return Table(["arm", "model", "no proper answer", "rows", "share"], rows), [
-        _shares(key, values, len(arms)) for key, values in found.items()
+        shares_of(key, values, len(arms)) for key, values in found.items()
     ]
 
 
@@ -206,7 +184,7 @@ def sentences(verdict: Iterable[str], most: int = 60) -> list[str]:
 
 
 def _figures(arm: Arm) -> list[Figure]:
-    figures: list[Figure] = []
+    figures = [_score(score, arm) for score in arm.scores]
     if gain := arm.gain:
         gate = next((words.decided(gate) for gate in arm.gates if gate.gate == "min_gain"), "")
         figures.append(_figure("Gain on the niche", f"{words.points(gain.delta)} points", gain, gate))
@@ -214,6 +192,17 @@ def _figures(arm: Arm) -> list[Figure]:
         gate = next((words.decided(gate) for gate in arm.gates if gate.gate == "max_forgetting"), "")
         figures.append(_figure("General ability", words.moved(loss.delta), loss, gate))
     return figures
+
+
+def _score(score: Score, arm: Arm) -> Figure:
+    families = len(by_role(arm).get(score.role, ()))
+    each = f", {score.samples} answers to each" if score.samples > 1 else ""
+    return Figure(
+        f"Mean score, {words.ROLES[score.role]}",
+        f"{score.value:.1%}",
+        f"95% interval {words.percent(score.ci95)}",
+        [f"{words.count(score.n, 'item', 'items')} in {words.count(families, 'family', 'families')}{each}"],
+    )
 
 
 def _figure(name: str, value: str, of: Estimate | Forgetting, gate: str) -> Figure:
@@ -251,18 +240,6 @@ def _facts(arm: Arm, several: bool) -> list[tuple[str, str]]:
     if arm.intact and not (several and arm.intact.holds):
         facts.append(("Base", ": ".join(words.intactness(arm.intact))))
     return facts
-
-
-def _shares(key: str, values: Mapping[int, str], arms: int) -> Shares:
-    having: dict[str, list[int]] = {}
-    for number, value in values.items():
-        having.setdefault(value, []).append(number)
-    return Shares(key, [(value, [] if len(numbers) == arms else numbers) for value, numbers in having.items()])
-
-
-def _value(text: str, most: int = 160) -> str:
-    shown = visible(text[:most]).strip()
-    return shown if len(text) <= most else f"{shown}… ({len(text) - most:,} more characters)"
 
 
 def _change(of: Estimate | Forgetting | None) -> str:

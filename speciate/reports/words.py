@@ -30,6 +30,8 @@ MEANINGS: dict[Outcome, str] = {
 }
 NOT_ASKED = "no gate"
 """Where the recipe asked for nothing there is no verdict, which is none of the three."""
+ALONE = "base alone"
+"""The same of a base by itself, of which nothing can be asked."""
 
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
@@ -41,19 +43,24 @@ SPREAD = (
     "0 is equally good everywhere, 0.5 is perfect in half of the families and useless in the others."
 )
 
-TERMS = {
-    "gain": "points that the adapter answers better than its base, on the same items of the niche",
-    "forgetting": "points that it answers worse than its base, on general items; the gate looks at the upper bound",
-    "held out": "families of the niche that training never showed (◇)",
-    "95% interval": "where the true figure lies, were many such sets of items drawn; without one, a figure says little",
-    "McNemar": "exact test that right→wrong and wrong→right are equally likely; Holm: corrected for many tests",
-    "nats/token": "how surprising a fixed text is; a positive change means more surprising than to the base",
-    "bits/byte": "the same by length of the text, which can be compared between tokenizers",
-    "drift": "KL divergence on the base's answers, in nats/token; forward KL(base‖adapter), reverse KL(adapter‖base)",
-    "front": "the arms than which no other both gains more and forgets less (Pareto)",
-    "intact": "the base is bit for bit what it was before",
-    "hammer": "what Lean's own automation proves without any model",
-}
+
+def all_alone(arms: Sequence[Arm]) -> bool:
+    """Whether there is no adapter among the arms, so that nothing was gained or lost."""
+    return bool(arms) and all(arm.alone for arm in arms)
+
+
+def outcome(arm: Arm) -> str:
+    """The verdict of an arm, or why there is none."""
+    return arm.verdict or (ALONE if arm.alone else NOT_ASKED)
+
+
+def scored(arm: Arm) -> str:
+    """The scores of a base by itself, in points."""
+    return "; ".join(
+        f"{points(score.value, sign=False)} ({' to '.join(points(end, sign=False) for end in score.ci95)}) "
+        f"{ROLES[score.role]}"
+        for score in arm.scores
+    )
 
 
 def typeset(figure: str) -> str:
@@ -87,6 +94,11 @@ def whole_points(share: float, sign: bool = False) -> str:
 def bounds(interval: tuple[float, float], sign: bool = False) -> str:
     """An interval in points."""
     return " to ".join(points(end, sign) for end in interval)
+
+
+def percent(interval: tuple[float, float]) -> str:
+    """The interval of a score."""
+    return f"{interval[0]:.1%} to {interval[1]:.1%}"
 
 
 def nats_bounds(interval: tuple[float, float], digits: int = 4) -> str:

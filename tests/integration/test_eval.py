@@ -133,7 +133,8 @@ def test_a_base_and_its_adapters_are_measured_together(speciate: Speciate, adapt
         "base.parquet", "mild.parquet", "wild.parquet",
     ]  # fmt: skip
     _, again, _ = speciate("eval", adapters / "mild", adapters / "wild", "--suite", "small")
-    assert again["recalled"] >= again["answers"], "what was answered before is not asked again"
+    assert again["recalled"] == again["answers"], "what was answered before is not asked again"
+    assert again["tokens_per_second"] == 0, "nothing was generated"
     assert [model["scores"] for model in again["models"]] == [model["scores"] for model in found["models"]]
     status, compared, _ = speciate("compare", folder, "--html", place / "page.html", "--markdown", place / "page.md")
     assert status == 0
@@ -149,7 +150,7 @@ def test_a_base_and_its_adapters_are_measured_together(speciate: Speciate, adapt
     ("name", "status", "message"),
     [
         ("inert", 2, "loads but changes nothing"),
-        ("pissa", 2, "changed the base's weights"),
+        ("pissa", 2, "rewrites its base when it is loaded"),
         ("taller", 2, "was made for another base"),
         ("wider", 2, "does not fit its base"),
     ],
@@ -190,8 +191,13 @@ def test_an_adapter_whose_card_names_other_bytes_is_refused(speciate: Speciate, 
     run_folder = place / "run"
     shutil.copytree(adapters / "mild", run_folder / "adapter")
     start = {
+        "speciate": "0",
+        "schema": "run-start/1",
+        "species": "mine",
+        "created": "",
+        "versions": {},
         "recipe": {"species": "mine", "seed": 3},
-        "base": {"name": "data/base/tiny", "digest": "sha256:" + "0" * 64},
+        "base": {"name": "data/base/tiny", "revision": None, "digest": "sha256:" + "0" * 64},
     }
     (run_folder / "start.json").write_text(json.dumps(start))
     for reference in (run_folder, run_folder / "adapter"):
@@ -227,16 +233,66 @@ def test_different_suites_are_compared_on_what_is_common_or_not_at_all(
     folders = [found["eval_dir"] for found in (first, second, third)]
     status, document, _ = speciate("compare", *folders[:2])
     assert status == 2
+    for part in (
+        f"{Path(folders[0]).name}/mild: suite small version 1 (5 niche, 18 general items) sha256:",
+        f"{Path(folders[1]).name}/wild: suite small version 2 (5 niche, 18 general items) sha256:",
+        "answered the same items: it is the version, the sampling",
+    ):
+        assert part in document["error"]["message"]
     assert {first["suite_digest"], second["suite_digest"]} <= set(
         document["error"]["message"].replace("\n", " ").split()
     )
     status, document, _ = speciate("compare", folders[0], folders[2])
     assert status == 2
     assert "12 general items with digest sha256:" in document["error"]["message"]
+    assert "parity (6 and 4 items, 4 of them the same)" in document["error"]["message"]
     status, compared, _ = speciate("compare", folders[0], folders[2], "--common")
     assert status == 0
     assert (compared["items"], compared["left_out"]) == ({"niche": 5, "general": 12}, {"general": 6})
     assert [arm["gain"] is None for arm in compared["arms"]] == [False, True]
+
+
+def test_folders_of_one_name_have_labels_that_differ(speciate: Speciate, adapters: Path, place: Path) -> None:
+    for name in ("mild", "wild"):
+        shutil.copytree(adapters / name, place / f"run of {name}" / "adapter")
+    given = [place / f"run of {name}" / "adapter" for name in ("mild", "wild")]
+    status, both, said = speciate("eval", *given, "--suite", "small", "--limit", "2", "--out", place / "one" / "out")
+    assert status == 0, said
+    assert [model["model"] for model in both["models"]] == ["base", "run-of-mild-adapter", "run-of-wild-adapter"]
+    status, _, _ = speciate("eval", given[0], "--suite", "small", "--limit", "2", "--out", place / "two" / "out")
+    assert status == 0
+    status, compared, said = speciate("compare", place / "one" / "out", place / "two" / "out")
+    assert status == 0, said
+    assert [arm["runs"] for arm in compared["arms"]] == [
+        ["out/run-of-mild-adapter"], ["out/run-of-wild-adapter"], ["out/adapter"],
+    ]  # fmt: skip
+    alone = [speciate("eval", "data/base/tiny", "--suite", "small", "--limit", "2", "--out", place / name / "base")[0]
+             for name in ("one", "two")]  # fmt: skip
+    assert alone == [0, 0]
+    status, compared, said = speciate("compare", place / "one" / "base", place / "two" / "base")
+    assert status == 0, said
+    assert [arm["label"] for arm in compared["arms"]] == [
+        "data/base/tiny (one/base/base)", "data/base/tiny (two/base/base)",
+    ]  # fmt: skip
+    status, document, _ = speciate("compare", place / "one" / "base", place / "two" / ".." / "one" / "base")
+    assert status == 2
+    assert "is named twice: name each run and each evaluation once" in document["error"]["message"]
+
+
+def test_a_base_by_itself_has_a_score_and_nothing_of_an_adapter(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = place / "page.html"
+    given = ["eval", "data/base/tiny", "--suite", "small", "--limit", "2", "--html", str(page)]
+    for times in ("answers in", "answers, all of them recalled, none generated"):
+        assert run(given) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert times in shown
+        assert "BASE ALONE data/base/tiny" in shown
+        assert "by itself scores" in shown
+        assert "in general (95% interval" in shown
+        assert "adapter" not in shown
+    assert "Gain and forgetting" not in page.read_text()
 
 
 def test_an_evaluation_that_was_killed_goes_on(adapters: Path, place: Path) -> None:
@@ -266,6 +322,7 @@ def test_an_evaluation_that_was_killed_goes_on(adapters: Path, place: Path) -> N
     )  # fmt: skip
     assert other.returncode == 2
     assert "began with something else" in other.stderr
+    assert "--limit: none then, 2 now" in other.stderr
     again = subprocess.run(
         [*command, "--resume"], cwd=place, env=environment, capture_output=True, text=True, timeout=200
     )

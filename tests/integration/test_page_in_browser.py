@@ -15,6 +15,7 @@ from speciate.records import Comparison
 from speciate.reports.page import render_page
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from example_bases import beside_an_adapter, of_a_base  # pyright: ignore[reportMissingImports]
 from example_comparisons import comparison, hostile  # pyright: ignore[reportMissingImports]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -179,6 +180,18 @@ def test_a_narrow_page_never_scrolls_sideways(browser: Browser, of: Comparison, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     sizes = page.locator("svg.chart").evaluate_all("all => all.map(one => one.getBoundingClientRect().width / 360)")
     assert min(sizes) * 11.5 >= 9 if width == 320 else min(sizes) * 11.5 >= 10
+
+
+@pytest.mark.parametrize("of", [of_a_base(), beside_an_adapter()])
+@pytest.mark.parametrize("width", [320, 1200])
+def test_a_base_by_itself_fits_its_page(browser: Browser, of: Comparison, width: int) -> None:
+    opened = Opened(browser, render_page(of), width=width)
+    opened.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.complaints == []
+    assert opened.page.get_by_text("97.1%").first.is_visible()
+    for drawing in opened.page.locator("figure").all():
+        assert drawing.locator("svg.chart use").count() > 0, "no plot is empty"
 
 
 def test_paper_shows_everything_but_the_controls(browser: Browser, typical: str) -> None:

@@ -1,5 +1,6 @@
 """Comparisons of runs made by hand: arms, seeds, fronts, contrasts, flips, recipe differences, refusals."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,11 @@ def made(home: Path, name: str, *, niche: float, general: float, seed: int = 0, 
             ItemDrift(item=f"niche-{n}", role="niche", forward=0.1, reverse=0.1, tokens=4) for n in range(5)
         ]  # fmt: skip
         write_drift(folder / "evals", model, drift)
-    recipe = {"species": "mine", "seed": seed, "train": {"learning_rate": rate, "lora": {"r": 8}}} | more.get(
-        "recipe", {}
-    )
+    recipe = {"species": "mine", "seed": seed, "train": {"learning_rate": rate, "lora": {"r": 8}}}
+    recipe |= {"evals": {"suite": "mini"}} | more.get("recipe", {})
     base = {"name": "b", "revision": None, "digest": more.get("base", "sha256:1")}
-    write_json(folder / "start.json", {"recipe": recipe, "base": base})
+    start = {"speciate": "0", "schema": "run-start/1", "species": "mine", "created": "", "versions": {}}
+    write_json(folder / "start.json", start | {"recipe": recipe, "base": base})
     log = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in range(1, 500)] + [
         {"step": 50, "eval_loss": 2.0}
     ]
@@ -138,10 +139,17 @@ def test_other_suites_or_items_are_refused_by_their_digests(home: Path) -> None:
     first = made(home, "a", niche=0.8, general=0.9)
     newer = made(home, "b", niche=0.8, general=0.9, suite="sha256:newer")
     fewer = made(home, "c", niche=0.8, general=0.9, items=ITEMS - 10)
-    with pytest.raises(Incomparable, match=r"(?s)a: suite sha256:suite.*b: suite sha256:newer"):
+    counts = r"\(60 niche, 60 general items\)"
+    with pytest.raises(
+        Incomparable,
+        match=rf"(?s)a: suite mini {counts} sha256:suite.*b: suite mini {counts} sha256:newer.*"
+        "a and b answered the same items: it is the version, the sampling",
+    ):
         compare([first, newer])
     with pytest.raises(
-        Incomparable, match=r"(?s)a: 60 niche items with digest sha256:\w+\n.*c: 50 niche items with digest"
+        Incomparable,
+        match=r"(?s)a: 60 niche items with digest sha256:\w+\n.*c: 50 niche items with digest.*"
+        r"niche families with other items, of a and c: niche-0 \(20 and 17 items, 17 of them the same\), niche-1 ",
     ):
         compare([first, fewer])
     found = compare([first, newer, fewer], common=True)
@@ -156,8 +164,61 @@ def test_arms_on_different_bases_are_compared_and_said_to_be(home: Path) -> None
 
 def test_one_run_twice_is_refused(home: Path) -> None:
     place = made(home, "a", niche=0.8, general=0.9)
-    with pytest.raises(InputError, match="'a' is named twice"):
-        compare([place, "a"])
+    for again in ("a", f"{place}/../a"):
+        with pytest.raises(InputError, match=r"runs/a' is named twice: name each run"):
+            compare([place, again])
+
+
+def test_folders_of_one_name_are_told_apart_by_where_they_lie(home: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("first", "second")):
+        place = Path(made(home, "out", niche=0.8, general=0.9, rate=number + 1))
+        (tmp_path / name).mkdir()
+        place.rename(tmp_path / name / "out")
+    places = [str(tmp_path / name / "out") for name in ("first", "second")]
+    found = compare(places)
+    assert [arm.label for arm in found.arms] == ["mine (first/out)", "mine (second/out)"]
+    assert [arm.runs for arm in found.arms] == [["first/out"], ["second/out"]]
+    shutil.copytree(places[0], tmp_path / "a copy")
+    assert [arm.runs for arm in compare([places[0], str(tmp_path / "a copy")]).arms] == [["out"], ["a copy"]]
+
+
+def test_of_several_answers_all_have_to_be_right_and_the_wrong_one_is_shown(home: Path) -> None:
+    place = Path(made(home, "a", niche=0.8, general=0.9))
+    said = {
+        "base": {"kept": (True, True, True), "lost": (True, True, True), "better": (False, False, False)},
+        "adapter": {"kept": (True, True, True), "lost": (True, False, True), "better": (True, True, False)},
+    }
+    for model, items in said.items():
+        its = [
+            row.model_copy(update={"sample": sample, "output": f"{model} {sample} {row.output}"})
+            for item, answers in items.items()
+            for sample, right in enumerate(answers)
+            for row in rows([right], "niche", [item])
+        ]
+        write_rows(place / "evals", model, table_of(its))
+    found = compare([str(place)])
+    [flip] = found.flips
+    assert (flip.item, flip.lost, flip.reason) == ("lost", True, "wrong")
+    assert (flip.base_output, flip.adapter_output) == ("base 0 yes", "adapter 1 no")
+    gain = found.arms[0].gain
+    assert gain is not None
+    assert (gain.right_to_wrong, gain.wrong_to_right) == (1, 0), "better is not right yet"
+    assert gain.delta == pytest.approx((0 - 1 / 3 + 2 / 3) / 3), "the mean score knows of it all the same"
+
+
+def test_the_mean_of_several_seeds_has_no_test_of_right_and_wrong(home: Path) -> None:
+    seeds = [made(home, f"a{seed}", niche=0.5, general=0.9, seed=seed) for seed in range(3)]
+    other = made(home, "b", niche=0.5, general=0.9, seed=9, rate=0.5)
+    assert {one.p_holm for one in compare([*seeds, other]).contrasts} == {None}
+    others = [made(home, f"b{seed}", niche=0.5, general=0.9, seed=9 + seed, rate=0.5) for seed in range(2)]
+    found = compare([*seeds, *others]).contrasts
+    assert {(one.estimate.seeds, one.p_holm) for one in found} == {(2, None)}
+
+
+def test_only_the_first_arm_is_compared_with_the_others(home: Path) -> None:
+    places = [made(home, f"a{n}", niche=0.5, general=0.9, seed=n, rate=n + 1) for n in range(3)]
+    found = compare(places).contrasts
+    assert {(one.first, one.second) for one in found} == {("mine (a0)", "mine (a1)"), ("mine (a0)", "mine (a2)")}
 
 
 def test_a_run_of_an_older_version_says_what_it_lacks(home: Path) -> None:
