@@ -11,13 +11,19 @@ from speciate.endings import answer, document, stdout_for_answers
 
 @click.group(cls=Group)
 def data() -> None:
-    """Data for species."""
+    """Make rows for training from what others wrote."""
 
 
 @data.command()
 @click.argument("repository")
-@click.option("--commit", help="Which commit; needed for an address.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("traced.jsonl"), show_default=True, help="Rows.")
+@click.option("--commit", metavar="ID", help="Which commit; needed for an address.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("traced.jsonl"),
+    show_default=True,
+    help="File to write the rows to, as JSON lines.",
+)
 @as_json_option
 def trace(repository: str, commit: str | None, out: Path, as_json: bool) -> int:
     """Take theorems, proofs and tactics from a Lean REPOSITORY.

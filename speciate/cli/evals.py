@@ -5,36 +5,72 @@ from typing import TYPE_CHECKING
 
 import click
 
+from speciate.cli import names
 from speciate.cli.options import as_json_option, progress_shown
 from speciate.endings import answer, stdout_for_answers
 
 if TYPE_CHECKING:
+    from speciate.pipeline.evaluation import Wanted
     from speciate.records import Comparison
 
-html_option = click.option("--html", type=click.Path(path_type=Path), help="Write a page that needs no network.")
+RUNS = names.one_of(names.species, names.runs, names.evaluations)
+html_option = click.option(
+    "--html", type=click.Path(path_type=Path), help="Write it as a page too, to be read without a network."
+)
 markdown_option = click.option(
-    "--markdown", type=click.Path(path_type=Path), help="Write it as Markdown, for a pull request or a model card."
+    "--markdown", type=click.Path(path_type=Path), help="Write it as Markdown too, for a pull request or a model card."
 )
 
 
 @click.command("eval")
-@click.argument("models", nargs=-1, required=True, metavar="ADAPTER_OR_BASE...")
-@click.option("--suite", default="general-tiny", show_default=True, help="A suite of evals/suites, or a YAML file.")
-@click.option("--base", help="The base of the adapters, where it is not the one that they name.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many items of each family or task.")
-@click.option("--batch-size", type=click.IntRange(1, 65_536), default=64, show_default=True, help="Rows at a time.")
+@click.argument(
+    "models",
+    nargs=-1,
+    required=True,
+    metavar="ADAPTER_OR_BASE...",
+    shell_complete=names.one_of(names.species, names.runs),
+)
+@click.option(
+    "--suite",
+    default="general-tiny",
+    show_default=True,
+    metavar="NAME|FILE",
+    shell_complete=names.one_of(names.suites),
+    help="What to ask: a suite that `speciate suite list` shows, or a YAML file.",
+)
+@click.option(
+    "--base", metavar="FOLDER|NAME", help="The base of the adapters, where it does not lie where they say that it does."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask at most N items of each family or task.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 65_536),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Answers that are computed at a time; fewer need less memory.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
     help="Number format of the base's weights; auto keeps its own on a GPU, float32 on a CPU.",
 )
-@click.option("--quantization", type=click.Choice(["none", "nf4"]), default="none", help="nf4: the base in 4 bits.")
 @click.option(
-    "--train-rows", type=click.Path(path_type=Path, exists=True), help="JSONL that the adapters were trained on."
+    "--quantization", type=click.Choice(["none", "nf4"]), default="none", help="nf4 holds the base in 4 bits."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.")
-@click.option("--resume", is_flag=True, help="Go on with the same evaluation where it was stopped.")
+@click.option(
+    "--train-rows",
+    type=click.Path(path_type=Path, exists=True),
+    help="JSONL that the adapters were trained on: items that it gives away are left out.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write to, empty or missing; else a new one in the home."
+)
+@click.option("--resume", is_flag=True, help="Go on with the evaluation of the same models and suite that was stopped.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be asked of which models; load no weights, write nothing."
+)
 @html_option
 @markdown_option
 @as_json_option
@@ -49,6 +85,7 @@ def evaluate(
     train_rows: Path | None,
     out: Path | None,
     resume: bool,
+    dry_run: bool,
     html: Path | None,
     markdown: Path | None,
     as_json: bool,
@@ -57,12 +94,19 @@ def evaluate(
 
     A model is an adapter (species, species@2, digest, run, or a PEFT folder) or a base (folder or hub name). The base
     is loaded once and answers beside its adapters; what a model answered before is not asked again.
+
+    --dry-run tells all that is wrong with the models and the suite at once, with exit status 2. What they name on the
+    hub is fetched, as it would be without.
     """
+    from speciate.pipeline.evaluation import Wanted
+
+    wanted = Wanted(models, suite, base, limit, batch_size, dtype, quantization, out, resume, train_rows)
+    if dry_run:
+        return _planned(wanted, as_json)
     from speciate.pipeline.comparison import compare
-    from speciate.pipeline.evaluation import Wanted, evaluate
+    from speciate.pipeline.evaluation import evaluate
 
     with stdout_for_answers():
-        wanted = Wanted(models, suite, base, limit, batch_size, dtype, quantization, out, resume, train_rows)
         record = evaluate(wanted, progress_shown())
         comparison = compare([record.eval_dir])
         written = _written(comparison, html, markdown)
@@ -75,8 +119,20 @@ def evaluate(
     return 0
 
 
+def _planned(wanted: "Wanted", as_json: bool) -> int:
+    """Say what an evaluation would do."""
+    from speciate.pipeline.evaluation_plan import plan_evaluation
+    from speciate.reports.evaluation_plan import render_evaluation_plan
+    from speciate.reports.terminal import text
+
+    with stdout_for_answers():
+        plan = plan_evaluation(wanted, progress_shown())
+    answer(plan.document(), text(render_evaluation_plan(plan)), as_json)
+    return 0
+
+
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=RUNS)
 @click.option("--common", is_flag=True, help="Compare on the items that all answered, where they are not the same.")
 @click.option("--each", is_flag=True, help="Keep runs apart that differ in their seed alone.")
 @html_option
@@ -85,10 +141,11 @@ def evaluate(
 def compare(
     runs: tuple[str, ...], common: bool, each: bool, html: Path | None, markdown: Path | None, as_json: bool
 ) -> int:
-    """Compare training runs and evaluations, pair by pair on the same items.
+    """Compare training runs and evaluations.
 
-    RUN is a run's or an evaluation's folder or name, or a species, of which the newest run is meant. Runs that differ
-    in their seed alone are one arm.
+    Answers are paired on the same items, and every difference has its 95% interval. RUN is the folder or the name of a
+    run or an evaluation (`speciate runs list`), or a species, of which the newest run is meant. Runs that differ in
+    their seed alone are taken together, as one arm.
     """
     from speciate.pipeline.comparison import compare
 
@@ -106,17 +163,19 @@ def compare(
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=RUNS)
 @html_option
 @markdown_option
 @click.option(
-    "--card", type=click.Path(path_type=Path), help="Write the adapter's model card, with the Hub's metadata."
+    "--card",
+    type=click.Path(path_type=Path),
+    help="Write the adapter's model card, with the Hub's metadata, to a file or into a folder.",
 )
 @as_json_option
 def report(run: str, html: Path | None, markdown: Path | None, card: Path | None, as_json: bool) -> int:
-    """Show a finished run again.
+    """Show a finished run or evaluation again.
 
-    RUN is its folder, its name, or a species, of which the newest run is meant; or an evaluation.
+    RUN is its folder or its name (`speciate runs list`), or a species, of which the newest run is meant.
     """
     from speciate import runs
     from speciate.reports import terminal
@@ -143,9 +202,10 @@ def report(run: str, html: Path | None, markdown: Path | None, card: Path | None
     if card:
         from speciate import storage
         from speciate.registry import store
+        from speciate.registry.entry import README
         from speciate.registry.readme import readme
 
-        place = card / store.README if card.is_dir() else card
+        place = card / README if card.is_dir() else card
         storage.write_text(place, readme(store.find(record.adapter)[1]))
         written = [*written, f"model card: {place}"]
     answer(record.document(), "\n".join([terminal.text(terminal.render_run(record)), *written]), as_json)

@@ -16,17 +16,24 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def lean() -> None:
-    """The Lean that judges proofs."""
+    """Check proofs by Lean, without trusting them."""
 
 
 @lean.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds for a proof.")
 @click.option(
-    "--max-heartbeats", type=click.IntRange(min=1), default=200_000, show_default=True, help="As Lean's own option."
+    "--timeout", type=click.FloatRange(min=0.1), metavar="S", default=30.0, show_default=True, help="Seconds for each."
+)
+@click.option(
+    "--max-heartbeats",
+    type=click.IntRange(min=1),
+    default=200_000,
+    show_default=True,
+    metavar="N",
+    help="Work that Lean may do for each, as its own option maxHeartbeats counts it.",
 )
 @click.option("--without", multiple=True, metavar="TACTIC", help="Refuse proofs that use this tactic. Repeatable.")
-@click.option("--processes", type=click.IntRange(min=1), help="Lean processes; as many as fit by default.")
+@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Lean processes; as many as fit by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each proof, as they come.")
 def check_proofs(
     file: Path, timeout: float, max_heartbeats: int, without: tuple[str, ...], processes: int | None, as_json: bool
@@ -79,15 +86,17 @@ def check_proofs(
 
 @lean.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds a theorem.")
-@click.option("--processes", type=click.IntRange(min=1), help="Lean processes; as many as fit by default.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), metavar="S", default=60.0, show_default=True, help="Seconds for each."
+)
+@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Lean processes; as many as fit by default.")
 @as_json_option
 def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> int:
     """Say which theorems of FILE need no model.
 
-    Tries the obvious one-line proofs on each: rfl, decide, omega, simp, simp_all, grind, and induction on each variable
-    and then grind, with what the context defines named as lemmas. FILE holds lines as for `speciate lean
-    check`; the proofs in them, if any, are not looked at.
+    Those are the ones that Lean's own automation proves. Tries the obvious one-line proofs on each: rfl, decide, omega,
+    simp, simp_all, grind, and induction on each variable and then grind, with what the context defines named as lemmas.
+    FILE holds lines as for `speciate lean check`; the proofs in them, if any, are not looked at.
     """
     from speciate.niches.lean import requests
     from speciate.niches.lean.choice import chosen_lean
@@ -112,9 +121,10 @@ def hammer(file: Path, timeout: float, processes: int | None, as_json: bool) -> 
 @lean.command()
 @as_json_option
 def setup(as_json: bool) -> int:
-    """Set up the embedded Lean now.
+    """Set up the embedded Lean now, not at first use.
 
-    Otherwise that is done at first use. One that is whole is left as it is.
+    It is Lean as WebAssembly, which needs no Lean on this machine, and takes 0.8 GB of disk in the home. One that is
+    whole is left as it is.
     """
     from speciate.niches.lean.setup import ensure_embedded
     from speciate.progress import counted_bytes

@@ -5,7 +5,6 @@ badly, is in `endings`.
 """
 
 import io
-import json
 import os
 import signal
 import sys
@@ -13,27 +12,32 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 
 from speciate import __version__, hardware
+from speciate.cli import adapters as adapters  # adds its commands to the registry's
+from speciate.cli import exchange as exchange  # adds its commands to the registry's
+from speciate.cli import names
 from speciate.cli.data import data
 from speciate.cli.evals import compare, evaluate, report
 from speciate.cli.lean import lean
 from speciate.cli.options import Group, as_json_option, progress_shown
+from speciate.cli.recipes import recipe
+from speciate.cli.registry import registry
+from speciate.cli.runs import runs
+from speciate.cli.suites import suite
 from speciate.endings import Terminated, answer, document, failed, stdout_for_answers
 
 EXIT_OF_VERDICT = {"passed": 0, "failed": 3, "undecided": 4}
 COMPLETION = "_SPECIATE_COMPLETE"
 
 
-recipe_argument = click.argument("recipe", type=click.Path())
+recipe_argument = click.argument("recipe", type=click.Path(), shell_complete=names.one_of(names.recipes))
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key: --set train.lora.r=8. Repeatable."
 )
-resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
-out_option = click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.")
+resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint of what was stopped.")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,6 +51,8 @@ def cli() -> None:
     speciate report lean-prover --html run.html show its newest run again, as a page
     speciate eval lean-prover --suite map       what it can do beside its niche, against its base
     speciate compare RUN RUN --html ab.html     two runs on the same items, with intervals
+    speciate suite list                         what models can be measured on
+    speciate runs list                          all runs and evaluations on this machine
     speciate registry list                      all species on this machine
 
     Runs and adapters are kept in $SPECIATE_HOME, else in ~/.speciate. Exit status: 0 done, 1 unexpected failure,
@@ -57,10 +63,12 @@ def cli() -> None:
 @cli.command()
 @recipe_argument
 @set_option
-@click.option("--seed", type=click.IntRange(min=0), help="Short for --set seed=N.")
-@out_option
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Short for --set seed=N.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run, empty or missing; else a new one in the home."
+)
 @resume_option
-@click.option("--dry-run", is_flag=True, help="Load no weights; say what would run, and what it would take.")
+@click.option("--dry-run", is_flag=True, help="Say what would run and what it would take; load no weights.")
 @as_json_option
 def train(
     recipe: str,
@@ -73,8 +81,9 @@ def train(
 ) -> int:
     """Grow the species of RECIPE.
 
-    Makes the data, trains the adapter, proves that the base is intact, measures gain and forgetting, decides the
-    verdict and registers the adapter.
+    RECIPE is a YAML file, such as recipes/lean.yaml. Makes the data, trains the adapter, proves that the base is
+    intact, measures gain and forgetting, decides the verdict and registers the adapter. Exit status 0 where the species
+    passed, 3 where a gate failed, 4 where one is undecided.
     """
     from speciate.pipeline.names import known_names
     from speciate.recipe import load_recipe
@@ -98,103 +107,21 @@ def train(
 
 
 @cli.group(cls=Group)
-def recipe() -> None:
-    """Check recipes, and describe them to an editor."""
-
-
-@recipe.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path())
-@as_json_option
-def check(files: tuple[str, ...], as_json: bool) -> int:
-    """Report every problem of recipe FILES."""
-    from speciate.errors import InputError, RecipeError
-    from speciate.pipeline.names import known_names
-    from speciate.pipeline.niche import niche_of
-    from speciate.recipe import LoadedRecipe, load_either, recipe_digest
-
-    problems: list[str] = []
-    fine: list[dict[str, Any]] = []
-    for file in files:
-        try:
-            loaded = load_either(file, known=known_names(file))
-            if isinstance(loaded, LoadedRecipe):
-                kind, name = "species", loaded.recipe.species
-                niche_of(loaded)
-            else:
-                kind, name = "base", loaded.recipe.base
-            fine.append({"file": file, "kind": kind, "name": name, "digest": recipe_digest(loaded.recipe)})
-        except RecipeError as error:
-            problems += error.problems
-        except InputError as error:
-            problems.append(str(error))
-    if problems:
-        raise RecipeError(problems)
-    text = "\n".join(f"{found['file']}: right ({found['kind']} {found['name']})" for found in fine)
-    answer(document("recipe-check/1", recipes=fine), text, as_json)
-    return 0
-
-
-@recipe.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file instead of stdout.")
-def schema(out: Path | None) -> int:
-    """Print the JSON Schema of recipes, for editors."""
-    from speciate import storage
-    from speciate.recipe import json_schema
-
-    if out:
-        storage.write_text(out, json.dumps(json_schema(), indent=2) + "\n")
-    else:
-        answer(json_schema(), "", as_json=True)
-    return 0
-
-
-@cli.group(cls=Group)
-def registry() -> None:
-    """The species on this machine."""
-
-
-@registry.command("list")
-@as_json_option
-def list_(as_json: bool) -> int:
-    """List every adapter, by species and version."""
-    from speciate.registry import store
-    from speciate.reports import terminal
-
-    cards, problems = store.entries()
-    found = document("registry/1", entries=[card.document() for card in cards], problems=problems)
-    answer(found, terminal.text(terminal.render_entries(cards, problems)), as_json)
-    return 0
-
-
-@registry.command()
-@click.argument("name")
-@as_json_option
-def show(name: str, as_json: bool) -> int:
-    """Show one adapter.
-
-    NAME is a species, of which the latest version is meant, species@2, a digest or its beginning, or a folder.
-    """
-    from speciate.registry import store
-    from speciate.reports import terminal
-
-    path, card = store.find(name)
-    answer(card.document(), terminal.text(terminal.render_entry(card, path)), as_json)
-    return 0
-
-
-@cli.group(cls=Group)
 def base() -> None:
-    """Small base models, made from nothing."""
+    """Train small base models, from nothing."""
 
 
 @base.command("train")
 @recipe_argument
 @set_option
-@out_option
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the base, instead of the recipe's `output`.")
 @resume_option
 @as_json_option
 def train_base(recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool, as_json: bool) -> int:
-    """Train the base of RECIPE from nothing."""
+    """Train the base of RECIPE from nothing.
+
+    RECIPE is a YAML file, such as recipes/base-tiny.yaml, which takes 1.5 hours on 2 cores.
+    """
     from speciate.pipeline.names import known_names
     from speciate.recipe import load_base_recipe
 
@@ -210,14 +137,17 @@ def train_base(recipe: str, overrides: tuple[str, ...], out: Path | None, resume
     return 0
 
 
-for command in (evaluate, compare, report, lean, data):
+for command in (recipe, evaluate, compare, report, suite, runs, registry, lean, data):
     cli.add_command(command)
 
 
 @cli.command()
 @as_json_option
 def doctor(as_json: bool) -> int:
-    """Say what this machine has and lacks."""
+    """Say what this machine has and lacks.
+
+    Device, memory, libraries, engines of Lean and the home; and what to do where something is missing.
+    """
     from speciate.doctor import examine, rendered
 
     findings = examine()
@@ -230,7 +160,12 @@ def doctor(as_json: bool) -> int:
 def completion(shell: str) -> int:
     """Print a completion script for a shell.
 
-    The shell sources it: source <(speciate completion bash)
+    It completes commands, options, recipes, suites, species and runs. Put one of these into the shell's own settings:
+
+    \b
+    source <(speciate completion bash)      in ~/.bashrc
+    source <(speciate completion zsh)       in ~/.zshrc
+    speciate completion fish | source       in ~/.config/fish/config.fish
     """
     from click.shell_completion import get_completion_class
 

@@ -160,7 +160,7 @@ def test_the_schema_is_printed_or_written(speciate: Speciate, tmp_path: Path):
 
 def test_an_empty_registry_is_no_error(speciate: Speciate, home: Path):
     document = the_document(speciate("registry", "list", "--json").stdout)
-    assert (document["schema"], document["entries"]) == ("registry/1", [])
+    assert (document["schema"], document["entries"]) == ("registry/2", [])
     assert "No species yet" in speciate("registry", "list").stdout
     assert not home.exists()
 
@@ -175,7 +175,7 @@ def test_a_run_is_reported_by_species(speciate: Speciate, home: Path):
     assert "lean-prover" in shown.stdout
     storage.write_text(home / "runs" / record.run / RECORD, "{")
     damaged = speciate("report", record.run)
-    assert (damaged.returncode, damaged.stdout) == (1, "")
+    assert (damaged.returncode, damaged.stdout) == (2, "")
     assert "is damaged" in damaged.stderr
 
 
