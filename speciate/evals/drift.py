@@ -25,8 +25,11 @@ DRIFT_ITEMS = 100
 def text_losses(
     population: Population, members: Sequence[str], texts: Sequence[str], memory: Memory, settings: Settings
 ) -> dict[str, list[TextLoss]]:
-    """The loss of each member on each text. A text longer than the context is cut to it."""
-    encoded = [document_ids(population.tokenizer, text)[: settings.context] for text in texts]
+    """The loss of each member on each text. A text longer than the context is cut to it, and so are its bytes."""
+    whole = [document_ids(population.tokenizer, text) for text in texts]
+    encoded = [ids[: settings.context] for ids in whole]
+    sizes = [round(len(text.encode()) * len(ids) / len(all_ids)) if all_ids else 0
+             for text, ids, all_ids in zip(texts, encoded, whole, strict=True)]  # fmt: skip
     asked = [(member, ids) for member in members for ids in encoded]
     names = [memory.name(member, "loss", list(ids)) for member, ids in asked]
     found = [(float(kept["nats"]), int(kept["tokens"])) if (kept := memory.find(name)) else None for name in names]
@@ -44,8 +47,8 @@ def text_losses(
     known = iter(one for one in found if one is not None)
     return {
         member: [
-            TextLoss(text=digest(text.encode()), nats=nats, tokens=tokens, bytes=len(text.encode()))
-            for text in texts
+            TextLoss(text=digest(text.encode()), nats=nats, tokens=tokens, bytes=size)
+            for text, size in zip(texts, sizes, strict=True)
             for nats, tokens in [next(known)]
         ]
         for member in members

@@ -40,12 +40,15 @@ def probe(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], device: 
     return torch.tensor([row[:shortest] for row in rows], device=device)
 
 
-def whole(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], device: "torch.device") -> "torch.Tensor":
+def whole(
+    tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], device: "torch.device", context: int | None = None
+) -> "torch.Tensor":
     """Prompts as one batch of equal length, each said over and over up to it: a single token shows no attention."""
     import torch
 
     rows = [prompt_ids(tokenizer, prompt) for prompt in prompts]
-    return torch.tensor([(row * PROBE_TOKENS)[:PROBE_TOKENS] for row in rows if row], device=device)
+    length = min(PROBE_TOKENS, context or PROBE_TOKENS)
+    return torch.tensor([(row * length)[:length] for row in rows if row], device=device)
 
 
 def check_adapter(model: "PeftModel", digest_before: str, batch: "torch.Tensor") -> None:
@@ -69,7 +72,8 @@ def inert(population: Population, prompts: Sequence[str]) -> list[str]:
 
     if not population.adapters:
         return []
-    batch = whole(population.tokenizer, prompts, population.model.device)
+    context = getattr(population.model.config.get_text_config(), "max_position_embeddings", None)
+    batch = whole(population.tokenizer, prompts, population.model.device, context)
     with population.speaking([BASE] * len(batch)):
         off = logits(population.model, batch)
     found: list[str] = []

@@ -8,19 +8,23 @@ Figures are made from columns, since a hundred thousand rows are too many to loo
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
 
 from speciate import __version__
 from speciate.errors import StorageError
 from speciate.records import ROLES, EvalRow, ItemDrift, TextLoss
-from speciate.storage import digest_json, read_json, write_bytes, write_json
+from speciate.storage import digest_file, digest_json, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     # pyarrow has no types of its own.
     Table = Any
+
+Line = TypeVar("Line", TextLoss, ItemDrift)
 
 SCHEMA = "rows/1"
 NUMBERS = {"sample": "int32", "score": "float64", "tokens": "int32", "ms": "float64"}
@@ -123,6 +127,23 @@ def missing_fields(table: "Table") -> list[str]:
     return [name for name in EvalRow.model_fields if name not in table.column_names]
 
 
+def file_digests(folder: Path) -> dict[str, str]:
+    """The digest of every file of rows, losses and divergences in a folder: what a record is bound to."""
+    return {path.name: digest_file(path) for path in sorted(folder.glob("[!.]*")) if path.is_file()}
+
+
+def check_files(folder: Path, expected: Mapping[str, str]) -> None:
+    """Raises StorageError where a file is missing or not the one that the record was made from."""
+    for name, digest in expected.items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            raise StorageError(f"{str(path)!r} is missing: the record of this evaluation was made from it")
+        if digest_file(path) != digest:
+            raise StorageError(
+                f"{str(path)!r} was changed after it was measured: the record of this evaluation was made from {digest}"
+            )
+
+
 def write_texts(folder: Path, model: str, losses: Sequence[TextLoss]) -> None:
     """Write the losses of one model."""
     write_json(folder / f"{model}-texts.json", [loss.model_dump() for loss in losses])
@@ -130,8 +151,7 @@ def write_texts(folder: Path, model: str, losses: Sequence[TextLoss]) -> None:
 
 def read_texts(folder: Path, model: str) -> list[TextLoss]:
     """The losses of one model; none where none were measured."""
-    path = folder / f"{model}-texts.json"
-    return [TextLoss.model_validate(loss) for loss in read_json(path)] if path.exists() else []
+    return _read_list(TextLoss, folder / f"{model}-texts.json")
 
 
 def write_drift(folder: Path, model: str, drift: Sequence[ItemDrift]) -> None:
@@ -141,5 +161,14 @@ def write_drift(folder: Path, model: str, drift: Sequence[ItemDrift]) -> None:
 
 def read_drift(folder: Path, model: str) -> list[ItemDrift]:
     """The divergence of one model from its base; none where it was not measured."""
-    path = folder / f"{model}-drift.json"
-    return [ItemDrift.model_validate(one) for one in read_json(path)] if path.exists() else []
+    return _read_list(ItemDrift, folder / f"{model}-drift.json")
+
+
+def _read_list(kind: type[Line], path: Path) -> list[Line]:
+    """Raises StorageError where the file is damaged."""
+    if not path.exists():
+        return []
+    try:
+        return [kind.model_validate(one) for one in read_json(path)]
+    except (ValidationError, TypeError) as error:
+        raise StorageError(f"{str(path)!r} is damaged: {' '.join(str(error).split()):.200}") from error

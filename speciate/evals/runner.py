@@ -261,15 +261,10 @@ def row_of(found: Answered, part: Part, score: float, reason: str, detail: str, 
         sample=found.sample,
         prompt_digest=digest_json(list(found.prompt)),
         prompt=found.item.prompt,
-        output=_writable(found.text),
+        output=found.text,
         score=score,
         reason=reason,
-        detail=_writable(detail),
+        detail=detail,
         tokens=len(found.spoken),
         ms=round(ms, 3),
     )
-
-
-def _writable(text: str) -> str:
-    """The text with a question mark for each half of a character of UTF-16, which a program's last words may hold."""
-    return text.encode(errors="replace").decode()

@@ -7,7 +7,7 @@ from typing import Any
 
 from speciate.evals import figures, stats
 from speciate.evals.figures import METRIC, Paired, paired, scored
-from speciate.evals.rows import Rows, read_drift, read_rows, read_texts
+from speciate.evals.rows import Rows, file_digests, read_drift, read_rows, read_texts
 from speciate.evals.sampling import pass_at_k_interval
 from speciate.evals.sources import Questions
 from speciate.evals.spread import spread, spread_difference
@@ -106,6 +106,7 @@ def record(
         device=compute.device,
         precision=compute.weights,
         versions={},
+        files=file_digests(folder / "evals"),
         notes=figures.doubts(troubles),
     )
 

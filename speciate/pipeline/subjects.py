@@ -11,7 +11,7 @@ from typing import Any
 from speciate import runs
 from speciate.errors import InputError, StorageError
 from speciate.evals.figures import Scored, scored
-from speciate.evals.rows import Rows, read_drift, read_rows, read_texts
+from speciate.evals.rows import Rows, check_files, read_drift, read_rows, read_texts
 from speciate.models.adapter import WEIGHTS
 from speciate.models.population import BASE
 from speciate.pipeline.folder import START
@@ -129,6 +129,7 @@ def of_run(run: RunRecord) -> Subject:
     """The adapter of a training run."""
     folder = Path(run.run_dir)
     start = runs.read_start(folder / START)
+    check_files(folder / "evals", run.files)
     base, adapter = read_rows(folder / "evals", BASE), read_rows(folder / "evals", "adapter")
     return Subject(
         name=run.run,
@@ -148,7 +149,7 @@ def of_run(run: RunRecord) -> Subject:
         drift=read_drift(folder / "evals", "adapter"),
         chance={score.family: score.chance for score in run.general if score.chance},
         recipe=start["recipe"],
-        suite=start["recipe"].get("evals", {}).get("suite", ""),
+        suite=run.suite or start["recipe"].get("evals", {}).get("suite", ""),
         verdict=run.verdict,
         gates=run.gates,
         record=run,
@@ -173,6 +174,7 @@ def of_run(run: RunRecord) -> Subject:
 def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
     """The adapters of an evaluation; the base itself where there is none."""
     folder = Path(evaluation.eval_dir) / "evals"
+    check_files(folder, evaluation.files)
     base = read_rows(folder, BASE)
     base_scores, base_texts = scored(base), read_texts(folder, BASE)
     found: list[Subject] = []

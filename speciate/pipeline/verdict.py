@@ -8,7 +8,7 @@ from typing import Any
 from speciate import runs
 from speciate.evals import figures, stats
 from speciate.evals.figures import METRIC, Paired, paired, scored
-from speciate.evals.rows import Rows, read_drift, read_rows, read_texts
+from speciate.evals.rows import Rows, file_digests, read_drift, read_rows, read_texts
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.machine import peak_memory
 from speciate.pipeline.setting import Setting
@@ -93,6 +93,7 @@ def judge(setting: Setting, evidence: Evidence) -> dict[str, Any]:
         "intact": evidence.intact,
         "seed": recipe.seed,
         "recipe_digest": recipe_digest(recipe),
+        "suite": f"{setting.questions.suite.suite} version {setting.questions.suite.version}",
         "suite_digest": setting.questions.digest,
         "versions": dict(sorted(evidence.versions.items())),
     }
@@ -139,6 +140,7 @@ def conclude(setting: Setting, folder: RunFolder, evidence: Evidence, notes: lis
         data=evidence.data,
         device=setting.compute.device,
         precision=setting.compute.training,
+        files=file_digests(folder.path / "evals"),
         notes=[*figures.doubts(facts["troubles"]), *notes],
     )
     with disk_errors(folder.path):

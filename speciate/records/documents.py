@@ -55,6 +55,8 @@ class Findings(Document):
     drift: list[Drift] = Field(default_factory=list[Drift])
     troubles: list[Trouble] = Field(default_factory=list[Trouble])
     contamination: Contamination | None = None
+    suite: str = ""
+    """Name and version of the general suite."""
     suite_digest: str = ""
     """Of the general suite and all of its items."""
     hammer: Baseline | None = None
@@ -82,6 +84,8 @@ class RunRecord(Findings):
     data: DataManifest
     device: str
     precision: str
+    files: dict[str, str] = Field(default_factory=dict[str, str])
+    """Digests of the files of rows, losses and divergences that the figures were made from."""
     notes: list[str] = Field(default_factory=list[str])
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -43,8 +43,8 @@ class PassAtK(Record):
 class ModelScores(Record):
     """One model of an evaluation; an adapter is compared with the base on the same items."""
 
-    model: str
-    """Its name in the evaluation: base, or an adapter's."""
+    model: Annotated[str, Field(pattern=r"^\w[\w@.+-]*$")]
+    """Its name in the evaluation, and of its files: base, or an adapter's."""
     reference: str
     """As it was asked for."""
     digest: str
@@ -101,6 +101,8 @@ class EvalRecord(Document):
     device: str
     precision: str
     versions: dict[str, str]
+    files: dict[str, str] = Field(default_factory=dict[str, str])
+    """Digests of the files of rows, losses and divergences that the figures were made from."""
     notes: list[str] = Field(default_factory=list[str])
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -1,12 +1,22 @@
 """One answer, one row: what every figure is made of. Rows lie in Parquet files, one for each model."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from speciate.records.base import Record
 
 Role = Literal["niche", "transfer", "general"]
 """What an item is for: the gain, families never trained on, or what must not be forgotten."""
 ROLES: tuple[Role, ...] = ("niche", "transfer", "general")
+
+
+def _writable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+Writable = Annotated[str, BeforeValidator(_writable)]
+"""With a question mark for each half of a character of UTF-16, which a program's last words may hold."""
 
 
 class EvalRow(Record):
@@ -22,13 +32,13 @@ class EvalRow(Record):
     """Number of the answer, where an item is answered several times."""
     prompt_digest: str
     """Digest of the tokens that the model was given."""
-    prompt: str
-    output: str
+    prompt: Writable
+    output: Writable
     score: float
     """In [0, 1]; 1.0 is right."""
     reason: str
     """ok, wrong, partial, or why there is no proper answer: empty, unfinished, nan, crash, timeout."""
-    detail: str
+    detail: Writable
     tokens: int
     """Tokens generated, the stop token included."""
     ms: float
@@ -45,7 +55,7 @@ class TextLoss(Record):
     tokens: int
     """Tokens predicted: all but the first."""
     bytes: int
-    """Bytes of its UTF-8."""
+    """Bytes of its UTF-8, as far as it was read."""
 
 
 class ItemDrift(Record):

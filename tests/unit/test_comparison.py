@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from example_records import run_record
 
-from speciate.errors import Incomparable, InputError
-from speciate.evals.rows import table_of, write_drift, write_rows, write_texts
+from speciate.errors import Incomparable, InputError, StorageError
+from speciate.evals.rows import file_digests, read_rows, table_of, write_drift, write_rows, write_texts
 from speciate.pipeline.comparison import compare
 from speciate.pipeline.flips import MOST_FLIPS
 from speciate.records import EvalRow, ItemDrift, Role, TextLoss
-from speciate.storage import write_json, write_jsonl
+from speciate.storage import read_json, write_json, write_jsonl
 
 ITEMS = 60
 
@@ -73,8 +73,34 @@ def made(home: Path, name: str, *, niche: float, general: float, seed: int = 0, 
     write_json(folder / "checkpoints" / "log.json", log)
     content = {"run": name, "run_dir": str(folder), "seed": seed, "species": "mine"}
     content |= {"adapter_digest": f"sha256:{name}", "suite_digest": more.get("suite", "sha256:suite")}
+    content |= {"files": file_digests(folder / "evals") if more.get("bound") else {}}
     write_json(folder / "run.json", run_record().document() | content)
     return str(folder)
+
+
+def test_rows_that_are_not_those_of_the_record_are_refused(home: Path) -> None:
+    run, other = (made(home, name, niche=0.8, general=0.9, seed=seed, bound=True) for seed, name in enumerate("ab"))
+    assert compare([run, other])
+    shutil.copy(Path(run) / "evals" / "adapter.parquet", Path(other) / "evals" / "adapter.parquet")
+    assert read_rows(Path(other) / "evals", "adapter"), "rows that are sound by themselves"
+    with pytest.raises(StorageError, match=r"adapter\.parquet' was changed after it was measured"):
+        compare([run, other])
+    (Path(other) / "evals" / "adapter.parquet").unlink()
+    with pytest.raises(StorageError, match=r"adapter\.parquet' is missing"):
+        compare([run, other])
+
+
+@pytest.mark.parametrize("content", ['[{"item": 1}]', "[7]", '{"a": 1}', "7", "["])
+def test_damaged_losses_and_divergences_are_told(home: Path, content: str) -> None:
+    run = made(home, "a", niche=0.8, general=0.9)
+    record = read_json(Path(run) / "run.json")
+    write_json(Path(run) / "run.json", record | {"files": {}})
+    for name in ("base-texts.json", "adapter-drift.json"):
+        kept = (Path(run) / "evals" / name).read_text()
+        (Path(run) / "evals" / name).write_text(content)
+        with pytest.raises(StorageError, match=name):
+            compare([run])
+        (Path(run) / "evals" / name).write_text(kept)
 
 
 def test_runs_of_several_seeds_are_one_arm(home: Path) -> None:
