@@ -46,11 +46,12 @@ def _everyone(database: sqlite3.Connection, limit: int) -> tuple[list[str], int]
 
 def _relatives(database: sqlite3.Connection, root: str, limit: int) -> tuple[list[str], int]:
     """Ancestors and descendants, the nearest first. UNION leaves out who was met before, so no circle is endless."""
-    up = """WITH RECURSIVE up (digest) AS (SELECT ? UNION SELECT parent FROM edges JOIN up ON child = digest)
-            SELECT digest FROM up WHERE digest IN (SELECT digest FROM entries WHERE problem IS NULL)"""
-    down = "WITH RECURSIVE down (digest) AS (SELECT ? UNION SELECT child FROM edges JOIN down ON parent = digest) " \
-           "SELECT digest FROM down WHERE digest IN (SELECT digest FROM entries WHERE problem IS NULL)"  # fmt: skip
-    found = dict.fromkeys(row[0] for sql in (up, down) for row in database.execute(sql, [root]))
+    known = "EXISTS (SELECT 1 FROM entries WHERE entries.digest = met.digest AND problem IS NULL)"
+    up = "SELECT parent FROM edges JOIN met ON child = digest"
+    down = "SELECT child FROM edges JOIN met ON parent = digest"
+    steps = [f"WITH RECURSIVE met (digest) AS (SELECT ? UNION {step}) SELECT digest FROM met WHERE {known}"
+             for step in (up, down)]  # fmt: skip
+    found = dict.fromkeys(row[0] for sql in steps for row in database.execute(sql, [root]))
     chosen = list(found)
     return (chosen[:limit] if limit else chosen), len(chosen)
 
