@@ -8,25 +8,25 @@ step goes on to the same bytes. Knows nothing of niches, evaluation or the regis
 import contextlib
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from speciate.errors import LongestBatchFailed, NothingTrainable, StorageError, TrainingDiverged
+from speciate.errors import LongestBatchFailed, NothingTrainable, TrainingDiverged
 from speciate.models.adapter import trainable
 from speciate.models.base import Compute
-from speciate.storage import digest_file, read_json, write_json
+from speciate.storage import write_json
+from speciate.train.checkpoints import mark, newest
+from speciate.train.divergence import KlGuard
 from speciate.train.encoding import Encoded, training_order
+from speciate.train.objective import guarded
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
-
-MARK = "speciate.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,7 @@ def train(
     compute: Compute,
     checkpoints: Path,
     on_step: Callable[[Step], None],
+    kl: KlGuard | None = None,
 ) -> Trained:
     """Train the adapter in place; goes on from the newest whole checkpoint in `checkpoints`, where there is one.
 
@@ -144,7 +145,6 @@ def train(
     from datasets import Dataset, disable_progress_bars
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
     from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import SFTTrainer
 
     disable_progress_bars()
     order = settings.order(rows)
@@ -213,7 +213,8 @@ def train(
             {"input_ids": [row.input_ids for row in encoded], "labels": [row.labels for row in encoded]}
         )
 
-    trainer = SFTTrainer(
+    pad = cast(int, tokenizer.pad_token_id)
+    trainer = guarded(settings.steps(len(rows)), settings.gradient_accumulation, pad, kl)(
         model=model,
         args=arguments,
         train_dataset=dataset([rows[index] for index in order]),
@@ -240,33 +241,3 @@ def printer() -> type:
     from transformers import PrinterCallback
 
     return PrinterCallback
-
-
-def mark(checkpoint: Path) -> None:
-    """Record the digests of a checkpoint's files: from here on it counts."""
-    write_json(
-        checkpoint / MARK, {path.name: digest_file(path) for path in sorted(checkpoint.iterdir()) if path.is_file()}
-    )
-
-
-def newest(checkpoints: Path) -> Path | None:
-    """The newest checkpoint whose files are all as they were marked; the others are removed."""
-    if not checkpoints.is_dir():
-        return None
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for path in found:
-        if whole(path):
-            return path
-        shutil.rmtree(path)
-    return None
-
-
-def whole(checkpoint: Path) -> bool:
-    """True where every file is there and unchanged since it was marked."""
-    try:
-        marked: dict[str, str] = read_json(checkpoint / MARK)
-    except (FileNotFoundError, StorageError):
-        return False
-    return all(
-        (checkpoint / name).is_file() and digest_file(checkpoint / name) == wanted for name, wanted in marked.items()
-    )

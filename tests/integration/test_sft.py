@@ -26,6 +26,7 @@ from speciate.niches import skills
 from speciate.niches.base import Item
 from speciate.storage import digest_file, read_json
 from speciate.train import sft
+from speciate.train.checkpoints import MARK, newest
 from speciate.train.encoding import IGNORED, Encoded, encode
 from speciate.train.sft import Sft, Step, Trained
 
@@ -198,11 +199,11 @@ def damage_missing_file(checkpoint: Path) -> None:
 
 
 def damage_missing_mark(checkpoint: Path) -> None:
-    (checkpoint / sft.MARK).unlink()
+    (checkpoint / MARK).unlink()
 
 
 def damage_mark(checkpoint: Path) -> None:
-    (checkpoint / sft.MARK).write_text("{")
+    (checkpoint / MARK).write_text("{")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     checkpoints = tmp_path / "checkpoints"
     assert {path.name for path in checkpoints.glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-6"}
     damage(checkpoints / "checkpoint-6")
-    assert sft.newest(checkpoints) == checkpoints / "checkpoint-3"
+    assert newest(checkpoints) == checkpoints / "checkpoint-3"
     assert not (checkpoints / "checkpoint-6").exists()
     if damage is damage_truncated:
         resumed = bench.train(tmp_path)
@@ -223,7 +224,7 @@ def test_a_damaged_checkpoint_is_passed_over(
         assert resumed.digest == whole.digest
     else:
         damage(checkpoints / "checkpoint-3")
-        assert sft.newest(checkpoints) is None
+        assert newest(checkpoints) is None
 
 
 def test_nothing_trainable_is_found_before_the_first_step(bench: Bench) -> None:
