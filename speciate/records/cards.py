@@ -25,7 +25,7 @@ class Identity(Document):
     """What every card says."""
 
     species: Annotated[str, Field(pattern=SPECIES)]
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, lt=10**10)]
     digest: Annotated[str, Field(pattern=DIGEST)]
     """Digest of the adapter's weights and canonical configuration; the entry's name."""
     created: str
