@@ -115,7 +115,7 @@ def tree(name: str | None, limit: int, as_json: bool) -> int:
     from speciate.reports import terminal
     from speciate.reports.registry import render_tree
 
-    answer(found.document(), "" if as_json else terminal.text(render_tree(found)), as_json)
+    answer(found.document() if as_json else {}, "" if as_json else terminal.text(render_tree(found)), as_json)
     return 0
 
 
@@ -126,7 +126,9 @@ def tree(name: str | None, limit: int, as_json: bool) -> int:
 def verify(names_: tuple[str, ...], signed: bool, as_json: bool) -> int:
     """Read every byte again, and say what is not as it was written: a flipped bit, a missing file, another card.
 
-    Says by whom entries are signed; a wrong signature is a fault. With NAMEs only these entries, else all, the aliases and the index. Exit status 1 where something is wrong.
+    Says by whom entries are signed; a wrong signature is a fault, too.
+
+    With NAMEs only these entries, else all, the aliases and the index. Exit status 1 where something is wrong.
     """
     from speciate.registry import places, store
     from speciate.registry.verify import verify as read_again

@@ -7,6 +7,7 @@
 see: a forger who writes the manifest anew; the index and a signature (`signing.py`) are witnesses against him.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from speciate.errors import InputError, StorageError
 from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
 from speciate.records import Card
 from speciate.records.cards import CARDS
-from speciate.storage import digest, digest_file, digest_json, indented_json, read_json
+from speciate.storage import canonical_json, digest, digest_file, digest_json, indented_json, read_json, unreadable
 
 CARD, README, MANIFEST, SIGNATURE = "card.json", "README.md", "manifest.json", "signature.json"
 CONTENT = (WEIGHTS, CONFIG, CARD, README)
 ENTRY_FILES = frozenset({*CONTENT, MANIFEST})
 MOST_BYTES = 16 * 2**20
 """A card, configuration or text that is larger is none."""
+MOST_DEEP = 64
+"""And a card that is nested deeper; who walks through a recipe calls itself for each level."""
 
 
 def entry_name(digest: str) -> str:
@@ -84,15 +87,22 @@ def read_card(entry: Path) -> Card:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise StorageError(f"{str(path)!r} is no card: it has {path.stat().st_size:,} bytes")
-        return CARDS.validate_python(read_json(path))
+        found = read_json(path)
+        if _is_deeper(found, MOST_DEEP):
+            raise StorageError(f"{str(path)!r} is no card: it is nested more than {MOST_DEEP} deep")
+        # Every number of it can be written again: none is NaN or infinite.
+        canonical_json(found)
+        return CARDS.validate_python(found)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise StorageError(f"{str(path)!r} is no card that this version can read: {where}: {first['msg']}") from error
+    except StorageError:
+        raise
     except OSError as error:
-        if isinstance(error, StorageError):
-            raise
         raise StorageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise unreadable(path, error) from error
 
 
 def manifest_of(entry: Path, digest: str) -> dict[str, Any]:
@@ -152,3 +162,15 @@ def _changed(entry: Path, digest: str) -> list[str]:
         return [f"{MANIFEST} is damaged"]
     changed = [name for name in CONTENT if named.get(name) != found["files"][name]]
     return [f"{name} is not the one that {MANIFEST} was written for" for name in changed] or [f"{MANIFEST} is damaged"]
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether values of JSON lie in each other more than so deep."""
+    level = [value]
+    for _ in range(most):
+        level = [inner for one in level for inner in _within(one)]
+    return bool(level)
+
+
+def _within(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -23,16 +23,22 @@ def phylogeny(database: sqlite3.Connection, root: str | None = None, limit: int 
         Branch(parent=parent, child=child, kind=kind, recipe=_changes(recipes.get(parent), recipes.get(child)))
         for child, parent, kind in edges
     ]
-    outside = [parent for _, parent, _ in edges if parent not in entries]
+    # Parents that were not chosen: other parents of what was merged, and those beyond the limit.
+    beside = query.of_digests(database, (parent for _, parent, _ in edges if parent not in entries))
+    outside = [parent for _, parent, _ in edges if parent not in entries and parent not in beside]
     bases = _bases(entries.values())
     kin = [
         *(outsider(digest, bases) for digest in dict.fromkeys(outside)),
         *(
             Kin(digest=digest, what="entry", name=f"{entry.species}@{entry.version}", entry=entry)
-            for digest, entry in sorted(entries.items(), key=lambda pair: (pair[1].created, pair[1].version))
+            for digest, entry in sorted((entries | beside).items(), key=lambda pair: (pair[1].created, pair[1].version))
         ),
     ]
-    return Phylogeny(kin=_parents_first(kin, branches), branches=branches, left_out=max(0, total - len(digests)))
+    return Phylogeny(
+        kin=_parents_first(kin, branches),
+        branches=branches,
+        left_out=max(0, total - len(digests) - (0 if root else len(beside))),
+    )
 
 
 def _everyone(database: sqlite3.Connection, limit: int) -> tuple[list[str], int]:

@@ -3,6 +3,7 @@
 Knows nothing of files except where an entry lies; whoever needs the whole card reads it (`entry.read_card`).
 """
 
+import contextlib
 import difflib
 import json
 import re
@@ -11,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from speciate.errors import InputError, NotFound
+from speciate.errors import InputError, NotFound, StorageError
 from speciate.records import Listed
-from speciate.registry import places
+from speciate.registry import aliases, places
 from speciate.registry.aliases import is_version
 
 Order = Literal["species", "created", "gain", "forgetting"]
@@ -125,11 +126,16 @@ def digest_of(database: sqlite3.Connection, reference: str) -> str:
         ).fetchone()
     else:
         number = alias.removeprefix("v")
-        row = database.execute(
-            "SELECT digest FROM entries WHERE species = ? AND problem IS NULL AND (? = '' OR version = ?) "
-            "ORDER BY version DESC LIMIT 1",
+        rows = database.execute(
+            "SELECT digest, version FROM entries WHERE species = ? AND problem IS NULL AND (? = '' OR version = ?) "
+            "ORDER BY version DESC, id LIMIT 10",
             [species, number, int(number or 0)],
-        ).fetchone()
+        ).fetchall()
+        # Of those that came from elsewhere with a version that was taken here, none is meant by it.
+        row = rows[0] if rows else None
+        if len(rows) > 1 and rows[0][1] == rows[1][1]:
+            with contextlib.suppress(StorageError):
+                row = (aliases.read(aliases.path_of(species, str(rows[0][1]))),)
     if row:
         return str(row[0])
     digits = reference.removeprefix("sha256:").lower()
