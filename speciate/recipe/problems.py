@@ -100,7 +100,7 @@ def _would_fit(text: str, fault: str) -> bool:
 def _key_meant(path: KeyPath, schema: type[BaseModel]) -> str:
     """A sibling that is spelt alike, else the same key in another section, else the siblings."""
     everywhere = _all_keys(schema)
-    path = tuple(part for part in path if not part.isdigit())
+    path = (*(part for part in path[:-1] if not part.isdigit()), path[-1])
     dotted = tuple(path[-1].split("."))
     if dotted in everywhere and len(dotted) > 1:
         return f"; in a file, sections are nested: {': {'.join(dotted)}: ...{'}' * (len(dotted) - 1)}"

@@ -6,7 +6,7 @@ the families that a niche has, nor of what a base can do.
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from speciate.recipe.fields import (
     BelowOne,
@@ -21,15 +21,9 @@ from speciate.recipe.fields import (
     Slug,
     Text,
 )
-
-Targets = Annotated[
-    Annotated[Literal["all-linear"], Tag("word")] | Annotated[Names, Field(min_length=1), Tag("list")],
-    Discriminator(
-        lambda value: "word" if value == "all-linear" else "list" if isinstance(value, list | tuple) else None,
-        custom_error_type="targets",
-        custom_error_message="must be all-linear or a list of module names",
-    ),
-]
+from speciate.recipe.guard import Guard, Stop, Strength
+from speciate.recipe.hardware import Hardware
+from speciate.recipe.lora import Lora
 
 
 class Base(Section):
@@ -90,21 +84,6 @@ class Data(Section):
     """Items of the held-out families, split evenly over them."""
 
 
-class Lora(Section):
-    """The adapter."""
-
-    r: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Rank."""
-    alpha: Positive = 32
-    """Scale: the update is multiplied by alpha/r, or by alpha/sqrt(r) with rslora."""
-    dropout: BelowOne = 0.0
-    """Fraction of the adapter's inputs dropped in training."""
-    targets: Targets = "all-linear"
-    """Modules to adapt: all-linear, or a list of module names, each of which must exist in the base."""
-    rslora: bool = False
-    """Scale by alpha/sqrt(r), which keeps high ranks learning."""
-
-
 class Train(Section):
     """How the adapter is trained."""
 
@@ -136,13 +115,6 @@ class Train(Section):
     """Steps between two checkpoints, from which --resume continues."""
     lora: Lora = Field(default_factory=Lora)
     """The adapter."""
-
-
-class Guard(Section):
-    """What protects the base's other skills while the adapter trains."""
-
-    replay: Annotated[float, Field(ge=0, le=0.9)] = 0.2
-    """Fraction of the training rows that come from the base's general skills."""
 
 
 class Evals(Section):
@@ -188,6 +160,12 @@ class Recipe(Section):
     """How the adapter is trained."""
     guard: Guard = Field(default_factory=Guard)
     """What protects the base's other skills."""
+    strength: Strength = Field(default_factory=Strength)
+    """How much of the trained adapter is kept."""
+    stop: Stop | None = None
+    """Measuring during training; null measures at the end only."""
+    hardware: Hardware = Field(default_factory=Hardware)
+    """What the training runs on."""
     evals: Evals = Field(default_factory=Evals)
     """How base and adapter are measured."""
     gates: Gates = Field(default_factory=Gates)
