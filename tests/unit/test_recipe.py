@@ -273,6 +273,7 @@ def test_a_wrong_override_is_named(problems: Problems, override: str, expected: 
 
 
 def test_problems_come_in_the_order_of_reading(problems: Problems):
+    assert "unknown key" in problems(GOOD, "7=1")[0]
     found = problems(GOOD.replace("epochs: 2", "epochs: 0") + "sed: 1\n", "zz=1", "guard.replay=2")
     assert [problem.split(": ")[0] for problem in found] == [
         "r.yaml:7", "r.yaml:10", "--set zz=1", "--set guard.replay=2",
