@@ -131,6 +131,7 @@ def questions(
                 items = table_items(source, rows, most)
                 judge = table_judge(source)
                 by = "byte" if source.metric == "choice_norm" else "likelihood"
+        check_chance(loaded, place, source, items)
         if source.prefix:
             items = [replace(item, family=source.prefix + item.family) for item in items]
         chance |= chances(source, items)
@@ -182,6 +183,16 @@ def check_names(loaded: LoadedSuite) -> None:
             problems += [loaded.problem(f"sources.{place}.families", f"{name!r} is there twice") for name in twice]
     if problems:
         raise RecipeError(problems)
+
+
+def check_chance(loaded: LoadedSuite, place: int, source: SourceOf, items: Sequence[Item]) -> None:
+    """Raises RecipeError where the chance of a family is given that the source does not have; one that is left out for
+    its length may have one.
+    """
+    if isinstance(source.chance, dict) and not isinstance(source, ReasoningSource):
+        said = unknown_names("family", list(source.chance), sorted({item.family for item in items}))
+        if said:
+            raise RecipeError([loaded.problem(f"sources.{place}.chance.{name}", text) for name, text in said.items()])
 
 
 def check_families(parts: Sequence[Part]) -> None:

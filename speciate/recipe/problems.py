@@ -105,6 +105,8 @@ def _key_meant(path: KeyPath, schema: type[BaseModel]) -> str:
     if dotted in everywhere and len(dotted) > 1:
         return f"; in a file, sections are nested: {': {'.join(dotted)}: ...{'}' * (len(dotted) - 1)}"
     siblings = [key[-1] for key in everywhere if key[:-1] == path[:-1]]
+    if path[-1] in siblings:
+        return f"; it belongs to another kind of {path[-2]}"
     if near := suggestion(path[-1], siblings):
         return near
     if elsewhere := [".".join(key) for key in everywhere if key[-1] == path[-1]]:

@@ -34,11 +34,9 @@ def phylogeny(database: sqlite3.Connection, root: str | None = None, limit: int 
             for digest, entry in sorted((entries | beside).items(), key=lambda pair: (pair[1].created, pair[1].version))
         ),
     ]
-    return Phylogeny(
-        kin=_parents_first(kin, branches),
-        branches=branches,
-        left_out=max(0, total - len(digests) - (0 if root else len(beside))),
-    )
+    # Of a root's relatives, what is beside them is mostly none.
+    left_out = max(0, total - len(digests) - (0 if root else len(beside)))
+    return Phylogeny(kin=_parents_first(kin, branches), branches=branches, left_out=left_out)
 
 
 def _everyone(database: sqlite3.Connection, limit: int) -> tuple[list[str], int]:

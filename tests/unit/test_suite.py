@@ -172,3 +172,10 @@ def test_theorems_are_of_the_split_that_no_recipe_trains_on(suite: Path) -> None
     assert part.role == "niche"
     assert Counter(item.family for item in part.items) == {"lists": 6, "linear": 6}
     assert all(int(item.digest[-8:], 16) % 10 >= 8 for item in part.items)
+
+
+def test_the_chance_of_a_family_that_is_not_there_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "mini.yaml"
+    path.write_text("suite: mini\nversion: 1\nsources:\n  - {source: skills, items: 2, chance: {parityy: 0.5}}\n")
+    with pytest.raises(RecipeError, match=r"mini\.yaml:4: .*unknown family 'parityy'; did you mean 'parity'"):
+        questions(load_suite(path))
