@@ -22,7 +22,7 @@ BASE = "sha256:" + "ba5e" * 16
 
 
 def write_many(folder: Path, writer: int, barrier: Any) -> None:
-    """Register `EACH` adapters, and move an alias to each."""
+    """Register `EACH` adapters, and move an alias to some of them."""
     barrier.wait(120)
     for number in range(EACH):
         adapter = folder / f"{writer}-{number}"
@@ -38,7 +38,8 @@ def write_many(folder: Path, writer: int, barrier: Any) -> None:
             )  # fmt: skip
 
         _, made = store.register(adapter, card)
-        store.point(species, "newest", made.digest)
+        if number % 25 < SPECIES:
+            store.point(species, "newest", made.digest)
 
 
 def test_eight_processes_register_a_thousand_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
