@@ -23,6 +23,8 @@
     │   ├── AdapterInert
     │   ├── TrainingDiverged
     │   └── BaseAltered
+    ├── TrainingOutOfMemory (MemoryError) exit 1  memory ran out in training; the last checkpoint is whole
+    ├── WorkerFailed (RuntimeError)      exit 1   one of several training processes ended badly
     ├── VerifierError (RuntimeError)     exit 1   the verifier itself failed, not the proof
     └── StorageError (OSError)           exit 1   disk full, a file that cannot be written whole
 
@@ -127,6 +129,14 @@ class TrainingDiverged(PostflightError):
 
 class BaseAltered(PostflightError):
     """The base is not bit for bit what it was before training."""
+
+
+class TrainingOutOfMemory(SpeciateError, MemoryError):
+    """Memory ran out in training: says what was estimated, what was reached, and which keys to change."""
+
+
+class WorkerFailed(SpeciateError, RuntimeError):
+    """One of several training processes failed or was killed; says its last words."""
 
 
 class VerifierError(SpeciateError, RuntimeError):

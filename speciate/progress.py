@@ -36,6 +36,10 @@ class Progress(Protocol):
         """Show a phase of `total` units (None: nobody knows) for as long as the block runs."""
         ...
 
+    def say(self, line: str) -> None:
+        """Show one whole line."""
+        ...
+
 
 def progress_on(stream: TextIO) -> Progress:
     """Bars where `stream` is a terminal that can redraw, else lines."""
@@ -71,6 +75,9 @@ class Quiet:
     @contextlib.contextmanager
     def phase(self, name: str, total: float | None = None) -> Generator[Phase]:  # noqa: ARG002
         yield _Silence()
+
+    def say(self, line: str) -> None:
+        pass
 
 
 class _Silence:
@@ -168,6 +175,14 @@ class Bars:
                 if not self.open:
                     shown.stop()
                     self.shown = None
+
+    def say(self, line: str) -> None:
+        """Write one whole line, above the bars that are shown."""
+        with self.lock:
+            if self.shown:
+                self.shown.console.print(line, markup=False, highlight=False)
+            else:
+                self.stream.write(f"{line}\n")
 
     def _started(self) -> "RichProgress":
         from rich.console import Console

@@ -19,14 +19,14 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"registry", "runs"}),
     frozenset({"pipeline"}),
     frozenset({"reports", "doctor"}),
-    frozenset({"cli", "endings"}),
+    frozenset({"cli", "browse", "endings"}),
 )
 """A module imports from lower layers and from its own part; a part is a folder or a file of the package."""
-WITHIN_A_LAYER = {("storage", "errors"), ("remembered", "storage"), ("cli", "endings")}
+WITHIN_A_LAYER = {("storage", "errors"), ("remembered", "storage"), ("cli", "endings"), ("cli", "browse")}
 ONLY_IN = {
     "torch": {"models", "train", "evals"},
     "trl": {"train"},
-    "subprocess": {"niches", "doctor"},
+    "subprocess": {"niches", "pipeline", "doctor"},
 }
 NEVER = {"pickle", "shelve", "marshal", "dill", "joblib"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "scipy", "rich"}

@@ -17,6 +17,7 @@ import click
 
 from speciate import __version__, hardware
 from speciate.cli import adapters as adapters  # adds its commands to the registry's
+from speciate.cli import browse as browse  # adds its command to the registry's
 from speciate.cli import exchange as exchange  # adds its commands to the registry's
 from speciate.cli import names
 from speciate.cli.data import data

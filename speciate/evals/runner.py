@@ -90,30 +90,9 @@ def ask(
         for item, prompt in zip(part.items, prompts, strict=True)
         for sample in range(given.samples)
     ]
-    names = [memory.asked(one, sampling, stops) for one in asks]
-    said = [spoken_of(found) if (found := memory.find(name)) else None for name in names]
-    on_items(sum(spoken is not None for spoken in said))
-    missing = [place for place, spoken in enumerate(said) if spoken is None]
-
-    def keep(answers: Sequence[tuple[int, Spoken]]) -> None:
-        kept = [(row, one) for row, one in answers if one.end != "nan"]
-        tokens = sum(len(asks[missing[row]].ids) + len(one.tokens) for row, one in answers)
-        memory.keep([(names[missing[row]], {"tokens": one.tokens, "end": one.end}) for row, one in kept], tokens)
-        for row, one in answers:
-            said[missing[row]] = one
-        on_items(len(answers))
-
-    generate(
-        population,
-        [asks[place] for place in missing],
-        sampling,
-        stops,
-        batch_size=settings.batch_size,
-        context=settings.context,
-        stopped=stop_words(tokenizer, given.stop),
-        on_answers=keep,
+    spoken = iter(
+        said(population, asks, sampling, stops, memory, settings, on_items, stop_words(tokenizer, given.stop))
     )
-    spoken = iter(one for one in said if one is not None)
     return {
         member: [
             Answered(
@@ -125,6 +104,44 @@ def ask(
         ]
         for member in members
     }
+
+
+def said(
+    population: Population,
+    asks: Sequence[Ask],
+    sampling: Sampling,
+    stops: Sequence[int],
+    memory: Memory,
+    settings: Settings,
+    on_items: Callable[[int], None] = lambda _: None,
+    stopped: Callable[[Sequence[int]], bool] | None = None,
+) -> list[Spoken]:
+    """An answer to each ask, in order: recalled, or generated and kept as soon as its batch is done."""
+    names = [memory.asked(one, sampling, stops) for one in asks]
+    found = [spoken_of(kept) if (kept := memory.find(name)) else None for name in names]
+    on_items(sum(spoken is not None for spoken in found))
+    missing = [place for place, spoken in enumerate(found) if spoken is None]
+
+    def keep(answers: Sequence[tuple[int, Spoken]]) -> None:
+        kept = [(row, one) for row, one in answers if one.end != "nan"]
+        tokens = sum(len(asks[missing[row]].ids) + len(one.tokens) for row, one in answers)
+        memory.keep([(names[missing[row]], {"tokens": one.tokens, "end": one.end}) for row, one in kept], tokens)
+        on_items(len(answers))
+
+    given = [asks[place] for place in missing]
+    answers = generate(
+        population,
+        given,
+        sampling,
+        stops,
+        batch_size=settings.batch_size,
+        context=settings.context,
+        stopped=stopped,
+        on_answers=keep,
+    )
+    for place, answer in zip(missing, answers, strict=True):
+        found[place] = answer
+    return [spoken for spoken in found if spoken is not None]
 
 
 def judged(

@@ -1,21 +1,23 @@
-"""Adapters: a fresh LoRA attached to a base, saved, found in a folder, loaded, and its fingerprint.
+"""Adapters on disk: found in a folder, loaded onto a base, saved, and their fingerprint.
 
 The base's own weights are never changed: an adapter that would change them is refused.
 """
 
-import difflib
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safetensors import SafetensorError
 
-from speciate.errors import AdapterMismatch, InputError, NothingTrainable, PreflightError, StorageError
+from speciate.errors import AdapterMismatch, InputError, StorageError
+from speciate.models.attaching import attach as attach
 from speciate.models.base import BaseSource, memory_digest
 from speciate.models.kinds import unfit
+from speciate.models.shape import LoraShape as LoraShape
+from speciate.models.sparse import always_checked, check_places
 from speciate.storage import canonical_json, digest_file, digest_json, read_json
 
 if TYPE_CHECKING:
@@ -26,70 +28,6 @@ if TYPE_CHECKING:
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 UNORDERED = ("target_modules", "exclude_modules")
 """Sets to PEFT, which writes them in the order that Python's random hashing gives."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoraShape:
-    """Size and place of a LoRA (Hu et al. 2021)."""
-
-    r: int
-    alpha: float
-    dropout: float
-    targets: str | Sequence[str]
-    """`all-linear`, or names of modules."""
-    rslora: bool
-
-
-def attach(model: "PreTrainedModel", shape: LoraShape, source: BaseSource, seed: int) -> "PeftModel":
-    """`model` with a new trainable adapter, whose random half is drawn from `seed`.
-
-    Raises NothingTrainable where a named module is not in the base, PreflightError where it is its output layer.
-    """
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    if not isinstance(shape.targets, str):
-        check_targets(model, shape.targets)
-    config = LoraConfig(
-        r=shape.r,
-        lora_alpha=cast(int, shape.alpha),
-        lora_dropout=shape.dropout,
-        target_modules=shape.targets if isinstance(shape.targets, str) else list(shape.targets),
-        use_rslora=shape.rslora,
-        task_type="CAUSAL_LM",
-        revision=source.revision,
-    )
-    torch.manual_seed(seed)
-    return cast("PeftModel", get_peft_model(model, config))
-
-
-def check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
-    """Raises NothingTrainable for targets that match no linear module, which PEFT ignores where another matches, and
-    PreflightError for the output layer.
-    """
-    from torch.nn import Linear
-
-    output = model.get_output_embeddings()
-    modules = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
-
-    def matched(target: str) -> list[Linear]:
-        return [module for name, module in modules.items() if name == target or name.endswith(f".{target}")]
-
-    known = sorted({name.rsplit(".", 1)[-1] for name, module in modules.items() if module is not output})
-    wrong = [target for target in targets if not matched(target)]
-    if wrong:
-        near = [match for target in wrong for match in difflib.get_close_matches(target, known, 1)]
-        hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-        raise NothingTrainable(
-            f"train.lora.targets: the base has no linear module {', '.join(map(repr, wrong))}{hint} "
-            f"(it has {', '.join(known)})"
-        )
-    last = [target for target in targets if any(module is output for module in matched(target))]
-    if last:
-        raise PreflightError(
-            f"train.lora.targets: {', '.join(map(repr, last))} is the base's output layer, which cannot be adapted "
-            f"(the trainer's loss never builds its logits); choose from {', '.join(known)}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +85,17 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
     """The base with adapters on it, by the names given, frozen and in evaluation mode.
 
     Raises AdapterMismatch where an adapter does not belong to the base: a tensor too many, missing, or of another
-    shape, or an adapter whose loading changes the base.
+    shape, or an adapter whose loading changes the base; and where adapters are of several kinds.
     """
     from peft import PeftConfig, PeftModelForCausalLM
 
+    kinds = {name: str(read_json(source.folder / CONFIG).get("peft_type")) for name, source in adapters.items()}
+    if len(set(kinds.values())) > 1:
+        named = ", ".join(f"{str(adapters[name].folder)!r} is of the kind {kind}" for name, kind in kinds.items())
+        raise AdapterMismatch(
+            f"adapters of different kinds cannot be on one base at once: {named}. Evaluate those of each kind by "
+            "themselves, and set the evaluations beside each other with `speciate compare`"
+        )
     before = memory_digest(model)
     peft: PeftModel | None = None
     for name, source in adapters.items():
@@ -181,6 +126,9 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
                     f"the adapter in {str(source.folder)!r} was made for another base: {len(keys)} of its tensors, the "
                     f"first {keys[0]!r}: {what}"
                 )
+        if kinds[name] == "SHIRA":
+            always_checked()
+            check_places(peft, name, str(source.folder))
     if peft is None:
         raise ValueError("there is no adapter to load")
     if memory_digest(peft) != before:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from speciate.errors import BaseNotFound, InputError, MissingComponent
+from speciate.models.own import base_tensors
 from speciate.storage import digest_file, digest_json
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Compute:
     """Precision in which the base is held."""
     training: Precision
     """Precision in which the training step computes; adapters are float32 always."""
+    attention: str = "auto"
+    """How attention is computed, as recipes name it."""
 
 
 def locate(name: str, found: Path | None, revision: str | None = None) -> BaseSource:
@@ -194,8 +197,7 @@ def load_model(source: BaseSource, compute: Compute, quantization: str = "none")
         "use_safetensors": True,
         "output_loading_info": True,
         "dtype": getattr(torch, compute.weights),
-        # The fused attention of torch is slow in bfloat16 on a CPU at the short lengths that are trained there.
-        "attn_implementation": "eager" if compute.device == "cpu" else "sdpa",
+        "attn_implementation": attention_of(compute.attention, compute),
     }
     if quantization == "nf4":
         settings |= {"quantization_config": nf4(compute), "device_map": {"": compute.device}}
@@ -215,6 +217,12 @@ def load_model(source: BaseSource, compute: Compute, quantization: str = "none")
         keep_unpacked(model)
     model.requires_grad_(requires_grad=False)
     return model.eval()
+
+
+def attention_of(attention: str, compute: Compute) -> str:
+    """The attention that `auto` stands for on a device, else the one that is named."""
+    # The fused attention of torch is slow in bfloat16 on a CPU at the short lengths that are trained there.
+    return attention if attention != "auto" else "eager" if compute.device == "cpu" else "sdpa"
 
 
 def unreadable(source: BaseSource, part: str, error: Exception) -> BaseNotFound:
@@ -260,18 +268,6 @@ def memory_digest(model: "torch.nn.Module") -> str:
         total.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return "sha256:" + total.hexdigest()
-
-
-def base_tensors(model: "torch.nn.Module") -> "dict[str, torch.Tensor]":
-    """The base's own tensors under the names that they have without an adapter."""
-    tensors: dict[str, torch.Tensor] = {}
-    # The state has the scales of 4-bit weights, which are no parameters; the buffers that are never saved it has not.
-    for name, tensor in [*model.state_dict().items(), *model.named_buffers()]:
-        if "lora_" in name or ".modules_to_save." in name:
-            continue
-        plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
-        tensors[plain] = tensor
-    return tensors
 
 
 def context_length(source: BaseSource) -> int | None:

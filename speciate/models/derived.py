@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from speciate.errors import AdapterMismatch, InputError
 from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
-from speciate.models.kinds import unfit
+from speciate.models.kinds import unfit, unlike
 from speciate.storage import read_json, write_json
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def _read(part: Part, doing: str, *also: str) -> "tuple[dict[str, Any], dict[str
 
     config: dict[str, Any] = read_json(part.folder / CONFIG)
     reasons = {**NOT_LINEAR, **dict.fromkeys(also, "has matrices for parameters that are no linear modules (experts)")}
-    reason = unfit(config) or next((f"it {what}" for key, what in reasons.items() if config.get(key)), "")
+    special = next((f"it {what}" for key, what in reasons.items() if config.get(key)), "")
+    reason = unfit(config) or unlike(config) or special
     if reason:
         raise AdapterMismatch(f"{part.name} cannot be {doing}: {reason}")
     tensors = load_file(part.folder / WEIGHTS)

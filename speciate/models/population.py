@@ -1,7 +1,8 @@
 """One base in memory with all the adapters that are compared on it, and batches whose rows they answer together.
 
-A pass over the base serves every row; each adapter adds its part to its own rows. So several adapters cost one base in
-memory and one pass in time, and an adapter says in a mixed batch what it says alone. Knows nothing of text or tasks.
+A pass over the base serves every row; each plain LoRA adds its part to its own rows. So several of them cost one base
+in memory and one pass in time, and an adapter says in a mixed batch what it says alone. Adapters of other kinds answer
+in batches of their own, on the same base. Knows nothing of text or tasks.
 """
 
 import contextlib
@@ -81,7 +82,9 @@ class Population:
             elif self.adapters and not names:
                 held.enter_context(self.model.disable_adapter())
             elif self.adapters and len(set(members)) == 1:
-                self.model.set_adapter(names.pop(), inference_mode=True)
+                # Anew it would freeze an adapter that is measured while it trains.
+                if self.model.active_adapters != [name := names.pop()]:
+                    self.model.set_adapter(name, inference_mode=True)
             elif self.adapters:
                 raise ValueError(f"adapters of these kinds cannot answer in one batch: {', '.join(sorted(names))}")
             yield speakers

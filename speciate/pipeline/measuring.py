@@ -73,10 +73,12 @@ def measure(
     progress: Progress,
     doing: str,
     tasks: Sequence["Tasks"] = (),
+    *,
+    drift: bool = True,
 ) -> Measured:
     """Rows, losses and divergence of the members, written to `folder`; members that are there are left as they are.
 
-    `tasks` are those of the harness that the suite asks, with their data.
+    Without `drift` no divergence is measured. `tasks` are those of the harness that the suite asks, with their data.
     """
     missing = [member for member in members if not (folder / f"{member}-drift.json").exists()]
     if not missing:
@@ -100,12 +102,12 @@ def measure(
     adapters = [member for member in missing if member != BASE]
     with progress.phase(f"{doing}: losses and drift"):
         losses = text_losses(population, missing, asked.texts, memory, settings)
-        drift = item_drift(population, adapters, asked.parts, memory, settings) if adapters else {}
+        moves = item_drift(population, adapters, asked.parts, memory, settings) if adapters and drift else {}
     for member in missing:
         rows_on_disk.write_rows(folder, member, rows_on_disk.table_of(rows[member]))
         # Where logits are no numbers there is no loss and no divergence to tell of; its rows say so.
         sound = [loss for loss in losses[member] if math.isfinite(loss.nats)]
-        moved = [one for one in drift.get(member, []) if math.isfinite(one.forward) and math.isfinite(one.reverse)]
+        moved = [one for one in moves.get(member, []) if math.isfinite(one.forward) and math.isfinite(one.reverse)]
         rows_on_disk.write_texts(folder, member, sound if len(sound) == len(losses[member]) else [])
         rows_on_disk.write_drift(folder, member, moved)
     answers = sum(map(len, rows.values()))

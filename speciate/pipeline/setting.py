@@ -1,17 +1,19 @@
 """All that a recipe names, found, read and checked before anything runs."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from speciate.errors import RecipeError
 from speciate.evals.sources import Fits, Questions, questions
 from speciate.models.base import BaseSource, Compute, context_length, find_compute, load_tokenizer, locate
 from speciate.models.sampler import continuation_ids, prompt_ids
+from speciate.pipeline.hardware import check_hardware
 from speciate.pipeline.names import SUITES, known_names
 from speciate.pipeline.niche import NicheParts, niche_of
-from speciate.recipe import LoadedRecipe, Recipe, find_data, load_suite
+from speciate.recipe import LoadedRecipe, LoadedSuite, Recipe, find_data, load_suite
 from speciate.train.sft import Sft
+from speciate.train.token_losses import TokenLoss
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,10 @@ class Setting:
     source: BaseSource
     compute: Compute
     niche: NicheParts
+    suite: LoadedSuite
+    """What must not be forgotten."""
     questions: Questions
-    """The suite of what must not be forgotten."""
+    """All that it asks."""
     context: int | None
     """Longest sequence of the base, in tokens."""
 
@@ -42,14 +46,16 @@ def prepare(loaded: LoadedRecipe) -> Setting:
     longest = context_length(source)
     if longest is not None and recipe.train.max_length > longest:
         raise_problem(loaded, "train.max_length", f"is more than the {longest} tokens that the base can read")
-    compute = find_compute(recipe.base.dtype, recipe.train.precision)
+    found = find_compute(recipe.base.dtype, recipe.train.precision)
+    compute = replace(found, attention=recipe.hardware.attention)
+    check_hardware(loaded, compute)
     asked = questions(suite, per_family=recipe.evals.general_items, fits=fitting(source))
     if any(part.role != "general" for part in asked.parts) or asked.harness:
         message = (
             f"{recipe.evals.suite!r} is not for training: all its sources must be general, and none of the harness"
         )
         raise_problem(loaded, "evals.suite", message)
-    return Setting(loaded, source, compute, niche, asked, longest)
+    return Setting(loaded, source, compute, niche, suite, asked, longest)
 
 
 def fitting(source: BaseSource) -> Fits:
@@ -79,7 +85,15 @@ def sft_of(recipe: Recipe) -> Sft:
         max_grad_norm=train.max_grad_norm,
         checkpoint_every=train.checkpoint_every,
         seed=recipe.seed,
+        processes=recipe.hardware.processes,
+        activation_checkpointing=recipe.hardware.activation_checkpointing,
+        packing=recipe.hardware.packing,
     )
+
+
+def token_loss_of(recipe: Recipe) -> TokenLoss:
+    """The recipe's loss of each token, as the trainer takes it."""
+    return TokenLoss(**dict(recipe.guard.loss))
 
 
 def raise_problem(loaded: LoadedRecipe, key: str, message: str) -> NoReturn:

@@ -12,32 +12,36 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from speciate import runs
 from speciate.data.build import Rows, build, shares
+from speciate.evals.development import development
 from speciate.evals.intact import check_adapter, check_base, probe
 from speciate.evals.runner import Settings
 from speciate.evals.sources import Part
-from speciate.models.adapter import LoraShape, attach, locate_adapter, save, weights_digest
+from speciate.models.adapter import locate_adapter, save, weights_digest
+from speciate.models.attaching import attach
 from speciate.models.base import load_model, load_tokenizer, memory_digest
+from speciate.models.folding import settle
 from speciate.models.population import BASE, Population
 from speciate.models.sampler import stop_tokens
+from speciate.models.shape import LoraShape
 from speciate.niches.base import Item, Verifier
 from speciate.niches.contamination import check, overlap, record_of
 from speciate.niches.lean.niche import LeanVerifier
 from speciate.pipeline.folder import RunFolder, folder_to_resume, new_folder, owned
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.pipeline.measuring import adapter_identity, base_identity, measure, memory_of
-from speciate.pipeline.setting import Setting, prepare, sft_of
+from speciate.pipeline.own_answers import Own, notes_on
+from speciate.pipeline.setting import Setting, prepare
+from speciate.pipeline.training import Material, Training
+from speciate.pipeline.trials import Bench
 from speciate.pipeline.verdict import Answers, Evidence, answers_in, conclude
 from speciate.progress import Progress, counted_bytes
 from speciate.recipe import LoadedRecipe
 from speciate.recipe.suite import SamplingOf
 from speciate.records import Contamination, DataManifest, RunRecord
 from speciate.storage import folder_published_whole, read_jsonl, unreadable, write_json, write_jsonl
-from speciate.train.encoding import Encoded, check_rows, encode
-from speciate.train.sft import Step, preflight
-from speciate.train.sft import train as train_sft
+from speciate.train.encoding import check_rows, encode
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
     from speciate.models.base import CausalLM
@@ -83,16 +87,20 @@ class Run:
                 tokenizer = load_tokenizer(self.setting.source)
                 model = load_model(self.setting.source, self.setting.compute, self.recipe.base.quantization)
                 before = memory_digest(model)
-            rows = self.data(verifier)
+            rows = self.data(verifier, Population(model, tokenizer))
             hammer = self.hammer(verifier, rows)
-            encoded, dev = self.encoded(tokenizer, model, rows)
+            material = self.material(tokenizer, model, rows)
             parts = self.parts(rows, verifier)
             contamination = self.contamination(rows, parts)
             base = self.evaluation("base", model, tokenizer, parts)
-            attached = attach(model, self.lora(), self.setting.source, self.recipe.seed)
+            attached = attach(
+                model, self.lora(), self.setting.source, self.recipe.seed, material.niche, material.replay
+            )
             untrained = weights_digest(attached)
-            self.training(attached, tokenizer, encoded, dev)
-            attached.eval()
+            training = self.training(rows, verifier)
+            guard = training.guard(material, Population(attached, tokenizer, {}))
+            chosen = training.run(attached, tokenizer, material, guard)
+            settle(attached)
             general = [item for part in self.setting.questions.parts for item in part.items]
             asked = [*rows.test[: PROBES // 2], *general[: PROBES // 2]]
             batch = probe(tokenizer, [item.prompt for item in asked], model.device)[:, : self.setting.context]
@@ -106,22 +114,22 @@ class Run:
                 source, compute, quantization = self.setting.source, self.setting.compute, self.recipe.base.quantization
                 intact = check_base(attached, source, before, batch, compute, quantization, saved)
             found = self.versions | ({"lean": verifier.version} if verifier.version else {})
-            notes = list(verifier.lean.notes)
-        evidence = Evidence(rows.manifest, base, adapter, intact, hammer, contamination, found)
+            notes = [*verifier.lean.notes, *notes_on(rows.manifest)]
+        evidence = Evidence(rows.manifest, base, adapter, intact, hammer, contamination, found, chosen)
         return conclude(self.setting, self.folder, evidence, notes)
 
     def lora(self) -> LoraShape:
         """The adapter's shape."""
-        lora = self.recipe.train.lora
-        return LoraShape(lora.r, lora.alpha, lora.dropout, lora.targets, lora.rslora)
+        return LoraShape(**dict(self.recipe.train.lora))
 
-    def data(self, verifier: Verifier) -> Rows:
+    def data(self, verifier: Verifier, population: Population) -> Rows:
         """Rows and items, from disk where they are there."""
         folder = self.folder.path / "data"
         names = ("train", "replay", "dev", "test", "transfer")
         if not (folder / "manifest.json").exists():
             wanted = self.setting.niche.wanted
             total = wanted.train + wanted.dev + wanted.test + wanted.transfer
+            measured = [item for part in self.setting.questions.parts for item in part.items]
             with self.folder.timed("data"), self.progress.phase("making data, each proof checked", total) as phase:
                 made = build(
                     self.setting.niche.stream,
@@ -130,8 +138,14 @@ class Run:
                     self.setting.niche.seen,
                     verifier,
                     phase.advance,
-                    [item for part in self.setting.questions.parts for item in part.items],
+                    measured,
                 )
+            identity = base_identity(self.setting.source, self.setting.compute, self.recipe.base.quantization)
+            settings = Settings(self.recipe.evals.batch_size, self.setting.context)
+            own = Own(self.recipe, population, identity, settings, verifier, self.progress)
+            if own.wanted:
+                with self.folder.timed("own answers"):
+                    made = own.rows(made, measured)
             for name in names:
                 write_jsonl(folder / f"{name}.jsonl", [as_json(item) for item in getattr(made, name)])
             write_json(folder / "manifest.json", made.manifest.document())
@@ -151,14 +165,15 @@ class Run:
             write_jsonl(path, found)
         return {row["item"]: bool(row["tactic"]) for row in read_jsonl(path)}
 
-    def encoded(
-        self, tokenizer: "PreTrainedTokenizerBase", model: "CausalLM", rows: Rows
-    ) -> tuple[list[Encoded], list[Encoded]]:
+    def material(self, tokenizer: "PreTrainedTokenizerBase", model: "CausalLM", rows: Rows) -> Material:
         """Training and dev rows as tokens, checked."""
-        encoded = [encode(tokenizer, item.prompt, item.reference) for item in [*rows.train, *rows.replay]]
-        dev = [encode(tokenizer, item.prompt, item.reference) for item in rows.dev]
-        check_rows(encoded, stop_tokens(model, tokenizer), self.recipe.train.max_length)
-        return encoded, dev
+        niche, replay, dev = (
+            [encode(tokenizer, item.prompt, item.reference) for item in items]
+            for items in (rows.train, rows.replay, rows.dev)
+        )
+        check_rows([*niche, *replay], stop_tokens(model, tokenizer), self.recipe.train.max_length)
+        names = [f"{item.family} {item.digest}" for item in (*rows.train, *rows.replay)]
+        return Material([*niche, *replay], niche, replay, dev, names)
 
     def evaluation(
         self,
@@ -201,25 +216,23 @@ class Run:
         check(found)
         return found
 
-    def training(
-        self, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", encoded: list[Encoded], dev: list[Encoded]
-    ) -> None:
-        """Train the adapter, the longest batch first tried."""
-        settings = sft_of(self.recipe)
-        with self.folder.timed("train"), self.progress.phase("training", settings.steps(len(encoded))) as phase:
-            preflight(model, encoded, settings, cast(int, tokenizer.pad_token_id), self.setting.compute)
-            reached = 0
-
-            def told(step: Step) -> None:
-                nonlocal reached
-                phase.advance(step.step - reached)
-                phase.note(f"loss {step.loss:.3f}")
-                reached = step.step
-
-            checkpoints = self.folder.path / "checkpoints"
-            trained = train_sft(model, tokenizer, encoded, dev, settings, self.setting.compute, checkpoints, told)
-        if trained.steps > trained.resumed_from:
-            write_json(self.folder.path / "speed.json", {"tokens_per_second": trained.tokens / trained.seconds})
+    def training(self, rows: Rows, verifier: Verifier) -> Training:
+        """The training phase, with what is asked where the adapter is tried on the way."""
+        recipe, setting = self.recipe, self.setting
+        parts: list[Part] = []
+        without: list[str] = []
+        if recipe.stop or recipe.strength.tried:
+            count = max(recipe.stop.items if recipe.stop else 0, recipe.strength.items if recipe.strength.tried else 0)
+            known = {item.digest for item in rows.replay}
+            found = development(setting.suite, setting.questions, count, known)
+            sampling = SamplingOf(max_new_tokens=recipe.evals.max_new_tokens)
+            niche = Part("niche", rows.dev, lambda: nullcontext(verifier), sampling)
+            parts, without = [*([niche] if rows.dev else []), *found.parts], found.without
+        identity = base_identity(setting.source, setting.compute, recipe.base.quantization)
+        settings = Settings(recipe.evals.batch_size, setting.context)
+        folder, gate = self.folder.path / "trials", recipe.gates.max_forgetting
+        bench = Bench(folder, setting.questions, parts, settings, identity, gate, self.progress)
+        return Training(setting, self.folder, self.progress, bench, without)
 
 
 def stratified(items: list[Item], count: int) -> list[Item]:

@@ -25,6 +25,7 @@ from speciate.records import (
     RunRecord,
     TextLoss,
 )
+from speciate.records.trials import Chosen
 from speciate.registry import store
 from speciate.storage import disk_errors, read_json, write_json
 
@@ -57,6 +58,8 @@ class Evidence:
     """For some items of the niche, by digest, whether a proof that needs no model does."""
     contamination: Contamination
     versions: dict[str, str]
+    chosen: dict[str, Chosen]
+    """Checkpoint and strength, where several were tried on development items."""
 
     def pairs(self, role: Role) -> Paired:
         """The same items of one role, answered by base and adapter."""
@@ -89,6 +92,7 @@ def judge(setting: Setting, evidence: Evidence) -> dict[str, Any]:
             *figures.troubles("adapter", evidence.adapter.rows),
         ],
         "contamination": evidence.contamination,
+        "chosen": evidence.chosen,
         "hammer": stats.baseline("hammer", evidence.hammer, solved[0], solved[1]),
         "intact": evidence.intact,
         "seed": recipe.seed,

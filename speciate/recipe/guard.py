@@ -3,11 +3,12 @@
 Which of them is worth its cost is measured (`evals/results/forgetting`).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from speciate.recipe.fields import Count, Positive, Section
+from speciate.recipe.problems import shown
 
 
 class Kl(Section):
@@ -30,10 +31,64 @@ class OnPolicy(Section):
 
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Fraction of the niche's rows whose answer is replaced, where an answer of the base is right."""
-    samples: Annotated[int, Field(ge=1, le=1024)] = 4
+    samples: Annotated[int, Field(ge=1, le=1000)] = 4
     """Answers that are drawn for each task."""
-    temperature: Positive = 1.0
+    temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
     """How freely they are drawn."""
+
+
+class PlainLoss(Section):
+    """A loss without settings."""
+
+    kind: Literal["nll", "dft"] = "nll"
+    """nll: all tokens count alike. dft: each weighed by its own probability (Wu et al. 2025, arXiv 2508.05629)."""
+
+
+class EntropyLoss(Section):
+    """Tokens that the model is sure of count less (EAFT, Diao et al. 2026, arXiv 2601.02151)."""
+
+    kind: Literal["entropy"]
+    """The loss."""
+    words: Annotated[int, Field(ge=2, le=1_048_576)] = 20
+    """The entropy is that of the model's likeliest words, of which there are this many."""
+
+
+class SelectiveLoss(Section):
+    """Tokens that the base finds unlikely do not count (STM, Wu et al. 2025, arXiv 2501.14315)."""
+
+    kind: Literal["selective"]
+    """The loss."""
+    threshold: Annotated[float, Field(gt=1)] = 2.5
+    """Perplexity of a token under the base, above which it does not count; the token that ends an answer always does.
+    """
+
+
+class MaskTargetLoss(Section):
+    """Beside nll, the other words keep the base's probabilities among each other (Xu et al. 2026, arXiv 2605.29498)."""
+
+    kind: Literal["mask-target"]
+    """The loss."""
+    weight: Positive = 1.0
+    """Of the divergence over all words but the right one, in nats per token."""
+
+
+LossName = Literal["nll", "dft", "entropy", "selective", "mask-target"]
+AnyLoss = PlainLoss | EntropyLoss | SelectiveLoss | MaskTargetLoss
+
+
+def _mapping(given: Any) -> Any:
+    """A loss by its name alone is one with its defaults."""
+    if isinstance(given, str):
+        return {"kind": given}
+    if isinstance(given, Section) or (isinstance(given, dict) and "kind" in given):
+        return cast("dict[str, Any] | Section", given)
+    raise ValueError(f"must be the name of a loss, or a section with the key 'kind', not {shown(given)}")
+
+
+Loss = Annotated[
+    Annotated[AnyLoss, Field(discriminator="kind")],
+    BeforeValidator(_mapping, json_schema_input_type=LossName | AnyLoss),
+]
 
 
 class Guard(Section):
@@ -42,16 +97,24 @@ class Guard(Section):
     replay: Annotated[float, Field(ge=0, le=0.9)] = 0.2
     """Fraction of the training rows that come from the base's general skills."""
     replay_from: Literal["rows", "self"] = "rows"
-    """rows: general skills with their answers. self: the same questions, answered by the base itself."""
+    """rows: general skills with their answers. self: the same questions, answered by the base, right or wrong."""
+    replay_temperature: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """How freely the base answers them: 1 draws as it speaks, so that the loss on them is the divergence to the base; 0
+    takes its likeliest words.
+    """
     kl: Kl | None = None
     """Divergence to the base; null adds none."""
     on_policy: OnPolicy | None = None
     """Answers of the base in place of given ones; null keeps those given."""
-    loss: Literal["nll", "dft", "entropy", "selective", "mask-target"] = "nll"
-    """Loss of each token. nll: all count alike. dft: weighed by its probability (Wu et al. 2025). entropy: tokens that
-    the model is sure of count less (EAFT, 2026). selective: tokens that the base finds unlikely do not count (STM, Wu
-    et al. 2025). mask-target: beside the loss, the other words keep the base's probabilities among each other.
-    """
+    loss: Loss = PlainLoss()
+    """Loss of each token: nll, dft, entropy, selective or mask-target, by its name or as a section with `kind`."""
+
+    @field_validator("kl")
+    @classmethod
+    def _has_rows_to_hold(cls, kl: Kl | None, info: ValidationInfo) -> Kl | None:
+        if kl and kl.on == "replay" and info.data.get("replay") == 0:
+            raise ValueError("there are no replay rows to hold; raise guard.replay or set guard.kl.on=self")
+        return kl
 
 
 class Strength(Section):

@@ -171,6 +171,27 @@ class Recipe(Section):
     gates: Gates = Field(default_factory=Gates)
     """What decides the verdict."""
 
+    @field_validator("hardware")
+    @classmethod
+    def _goes_with_the_rest(cls, hardware: Hardware, info: ValidationInfo) -> Hardware:
+        base: Base | None = info.data.get("base")
+        train: Train | None = info.data.get("train")
+        guard: Guard | None = info.data.get("guard")
+        if hardware.processes > 1 and info.data.get("stop"):
+            raise ValueError("several processes cannot be measured on their way: leave stop out, or set processes: 1")
+        if hardware.sharding == "none":
+            return hardware
+        if base and base.quantization != "none":
+            raise ValueError(
+                f"{hardware.sharding} divides a base of 16 or 32 bits only: set base.quantization=none, or sharding: none "
+                "(a base of 4 bits is a quarter as large, and each process holds it whole)"
+            )
+        if train and train.optimizer == "muon":
+            raise ValueError("muon needs whole matrices, which no process has with sharding: set train.optimizer=adamw")
+        if guard and (guard.kl or guard.loss.kind in ("selective", "mask-target")):
+            raise ValueError("asking a divided base beside the adapter is not supported: set sharding: none")
+        return hardware
+
     @field_validator("data")
     @classmethod
     def _every_family_gets_an_item(cls, data: Data, info: ValidationInfo) -> Data:

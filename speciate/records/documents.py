@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from speciate.records.base import Document, Outcome
+from speciate.records.base import Document, Outcome, Record
 from speciate.records.figures import (
     Baseline,
     Contamination,
@@ -16,6 +16,20 @@ from speciate.records.figures import (
     Intact,
     Trouble,
 )
+from speciate.records.trials import Chosen
+
+
+class OwnAnswers(Record):
+    """Training rows that the base answered itself."""
+
+    replay: int = 0
+    """Rows of general skills with the base's answers."""
+    replay_left_out: int = 0
+    """Rows left out, whose answer the base did not end or left empty."""
+    asked: int = 0
+    """Rows of the niche that the base was asked for."""
+    replaced: int = 0
+    """Of these, the rows whose given answer one of the base took the place of, the verifier having accepted it."""
 
 
 class DataManifest(Document):
@@ -34,6 +48,8 @@ class DataManifest(Document):
     """Always 0: rows whose canonical statement is an evaluation item are removed, and counted above."""
     given_away_removed: int = 0
     """Rows left out because they share a run of 13 words with an evaluation item."""
+    own_answers: OwnAnswers | None = None
+    """Of rows in the base's own words, where the recipe asks for any."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -59,6 +75,8 @@ class Findings(Document):
     """Name and version of the general suite."""
     suite_digest: str = ""
     """Of the general suite and all of its items."""
+    chosen: dict[str, Chosen] = Field(default_factory=dict[str, Chosen])
+    """`checkpoint` and `strength`, where several were tried on development items."""
     hammer: Baseline | None = None
     """What Lean's automation does without a model."""
     intact: Intact

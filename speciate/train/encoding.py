@@ -26,6 +26,10 @@ class Encoded:
     """`input_ids` where a token counts in the loss, else -100."""
 
 
+FILLING = Encoded([0, 0], [IGNORED, IGNORED])
+"""A row that trains nothing."""
+
+
 def encode(tokenizer: "PreTrainedTokenizerBase", question: str, answer: str) -> Encoded:
     """A question and its answer by the base's chat template; the answer begins where the template's prompt ends.
 

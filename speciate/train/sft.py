@@ -9,19 +9,22 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from speciate.errors import LongestBatchFailed, NothingTrainable, TrainingDiverged
+from speciate.errors import LongestBatchFailed, NothingTrainable
 from speciate.models.adapter import trainable
 from speciate.models.base import Compute
+from speciate.models.sampler import stop_tokens
 from speciate.storage import write_json
 from speciate.train.checkpoints import mark, newest
 from speciate.train.divergence import KlGuard
-from speciate.train.encoding import Encoded, training_order
-from speciate.train.objective import guarded
+from speciate.train.encoding import FILLING, Encoded, training_order
+from speciate.train.logits import perplexities
+from speciate.train.objective import Objective, guarded
+from speciate.train.token_losses import PLAIN, TokenLoss, selected
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +48,14 @@ class Sft:
     max_grad_norm: float
     checkpoint_every: int
     seed: int
+    processes: int = 1
+    activation_checkpointing: bool = False
+    packing: bool = False
+
+    @property
+    def batches_in_a_step(self) -> int:
+        """Batches of all processes together."""
+        return self.gradient_accumulation * self.processes
 
     def order(self, rows: Sequence[Encoded]) -> list[int]:
         """The rows of the whole run, in order."""
@@ -53,7 +64,11 @@ class Sft:
     def steps(self, rows: int) -> int:
         """Optimizer steps for `rows` rows, all epochs included."""
         batches = math.ceil(max(1, round(rows * self.epochs)) / self.batch_size)
-        return math.ceil(batches / self.gradient_accumulation)
+        return math.ceil(batches / self.batches_in_a_step)
+
+    def filling(self, rows: int) -> int:
+        """Rows without a token in the loss that give every process as many whole batches as the others."""
+        return -rows % (self.batch_size * self.processes) if self.processes > 1 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,16 @@ class Step:
     step: int
     loss: float
     learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Looks at the adapter in the course of its training."""
+
+    every: int
+    """Steps."""
+    look: Callable[["PeftModel", int], bool]
+    """Given the adapter in evaluation mode and the step: whether training is to end here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +107,7 @@ def preflight(model: "PeftModel", rows: Sequence[Encoded], settings: Sft, pad: i
     Raises NothingTrainable, LongestBatchFailed.
     """
     import torch
+    from trl.trainer.utils import add_fused_lm_head
 
     if not trainable(model):
         raise NothingTrainable("no parameter of the adapter requires a gradient: train.lora.targets matches nothing")
@@ -92,9 +118,14 @@ def preflight(model: "PeftModel", rows: Sequence[Encoded], settings: Sft, pad: i
     state = torch.get_rng_state()
     try:
         model.train()
+        if settings.activation_checkpointing:
+            model.gradient_checkpointing_enable()
+        # As the trainer does, which never has the logits of all tokens at once.
+        add_fused_lm_head(model.get_base_model(), outputs=("log_probs",))
         with autocast(compute):
-            loss = model(input_ids=ids, attention_mask=(ids != pad).long(), labels=labels).loss
-        loss.backward()
+            mask = (ids != pad).long()
+            found = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, use_cache=False)
+        (-found.log_probs.sum()).backward()
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate" not in str(error):
             raise
@@ -116,6 +147,26 @@ def muon(model: "PeftModel", settings: Sft) -> "torch.optim.Optimizer":
     return StackedMuon(matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
+@contextlib.contextmanager
+def undisturbed(model: "PeftModel") -> Generator[None]:
+    """Evaluation in the midst of training, which then goes on as if nothing had been."""
+    import random
+
+    import numpy as np
+    import torch
+
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
 def autocast(compute: Compute) -> Any:
     """The context in which a training step computes."""
     import torch
@@ -135,18 +186,30 @@ def train(
     checkpoints: Path,
     on_step: Callable[[Step], None],
     kl: KlGuard | None = None,
+    measured: Measured | None = None,
+    loss: TokenLoss = PLAIN,
+    names: Sequence[str] = (),
 ) -> Trained:
     """Train the adapter in place; goes on from the newest whole checkpoint in `checkpoints`, where there is one.
+
+    `kl` adds its part to the loss. `measured` looks at the adapter every so many steps, and may end the training.
+    `loss` is that of each token, and `names` say in messages which rows are meant.
 
     The loss on `dev` is told with every checkpoint in the trainer's log. Raises TrainingDiverged.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from accelerate import PartialState
     from accelerate.utils.other import extract_model_from_parallel
     from datasets import Dataset, disable_progress_bars
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
     from trl.trainer.sft_config import SFTConfig
 
     disable_progress_bars()
+    pad = cast(int, tokenizer.pad_token_id)
+    if loss.kind == "selective":
+        with autocast(compute):
+            known = perplexities(model, rows, settings.batch_size, pad)
+        rows = selected(rows, known, loss.threshold, stop_tokens(model, tokenizer))
     order = settings.order(rows)
     arguments = SFTConfig(
         output_dir=str(checkpoints),
@@ -164,7 +227,10 @@ def train(
         use_cpu=compute.device == "cpu",
         bf16=compute.training == "bfloat16",
         fp16=compute.training == "float16",
-        gradient_checkpointing=False,
+        gradient_checkpointing=settings.activation_checkpointing,
+        padding_free=settings.packing,
+        # Without it a process would wait for the gradients of those that no token reached.
+        ddp_find_unused_parameters=False,
         eval_strategy="steps" if dev else "no",
         eval_steps=settings.checkpoint_every,
         save_strategy="steps",
@@ -175,6 +241,7 @@ def train(
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         completion_only_loss=False,
+        loss_type="dft" if loss.kind == "dft" else "nll",
         remove_unused_columns=False,
         dataloader_pin_memory=compute.device == "cuda",
         report_to="none",
@@ -194,10 +261,20 @@ def train(
             **kwargs: Any,  # noqa: ARG002
         ) -> None:
             if logs and "loss" in logs:
-                loss = float(logs["loss"])
-                if not math.isfinite(loss):
-                    raise TrainingDiverged(f"the loss is {loss} at step {state.global_step}: lower train.learning_rate")
-                on_step(Step(state.global_step, loss, float(logs.get("learning_rate", 0.0))))
+                on_step(Step(state.global_step, float(logs["loss"]), float(logs.get("learning_rate", 0.0))))
+
+        def on_step_end(
+            self,
+            args: TrainingArguments,  # noqa: ARG002
+            state: TrainerState,
+            control: TrainerControl,
+            **kwargs: Any,  # noqa: ARG002
+        ) -> None:
+            if measured and state.global_step % measured.every == 0 and state.global_step < state.max_steps:
+                with undisturbed(model):
+                    control.should_training_stop |= measured.look(model, state.global_step)
+                # A stop is remembered by its checkpoint, so that a run that is resumed stops here too.
+                control.should_save |= control.should_training_stop
 
         def on_save(
             self,
@@ -206,18 +283,23 @@ def train(
             control: TrainerControl,  # noqa: ARG002
             **kwargs: Any,  # noqa: ARG002
         ) -> None:
-            mark(checkpoints / f"checkpoint-{state.global_step}")
+            PartialState().wait_for_everyone()
+            if state.is_world_process_zero:
+                mark(checkpoints / f"checkpoint-{state.global_step}")
 
     def dataset(encoded: Sequence[Encoded]) -> Dataset:
         return Dataset.from_dict(
             {"input_ids": [row.input_ids for row in encoded], "labels": [row.labels for row in encoded]}
         )
 
-    pad = cast(int, tokenizer.pad_token_id)
-    trainer = guarded(settings.steps(len(rows)), settings.gradient_accumulation, pad, kl)(
+    def rows_of(step: int) -> list[str]:
+        each = settings.batch_size * settings.batches_in_a_step
+        return [names[row] if names else f"row {row}" for row in order[(step - 1) * each : step * each]]
+
+    trainer = guarded(Objective(loss, kl, settings.steps(len(rows)), pad, rows_of, checkpoints))(
         model=model,
         args=arguments,
-        train_dataset=dataset([rows[index] for index in order]),
+        train_dataset=dataset([*(rows[index] for index in order), *[FILLING] * settings.filling(len(order))]),
         eval_dataset=dataset(dev) if dev else None,
         processing_class=tokenizer,
         callbacks=[Told()],
@@ -231,9 +313,19 @@ def train(
     seconds = time.perf_counter() - started
     # Accelerate leaves the training precision wrapped around `forward`; what is evaluated must be the plain model.
     extract_model_from_parallel(model, keep_fp32_wrapper=False)
-    done = order[resumed * settings.batch_size * settings.gradient_accumulation :]
-    write_json(checkpoints / "log.json", trainer.state.log_history)
+    if settings.activation_checkpointing:
+        model.gradient_checkpointing_disable()
+    done = order[resumed * settings.batch_size * settings.batches_in_a_step :]
+    if trainer.is_world_process_zero():
+        write_json(checkpoints / "log.json", [finite(entry) for entry in trainer.state.log_history])
     return Trained(trainer.state.global_step, resumed, sum(len(rows[index].input_ids) for index in done), seconds)
+
+
+def finite(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of the trainer's log as JSON takes it: null for what is no number."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in entry.items()
+    }
 
 
 def printer() -> type:

@@ -9,8 +9,10 @@ import pytest
 
 from speciate.errors import AdapterInert, AdapterUnchanged, BaseAltered
 from speciate.evals.intact import check_adapter, check_base, logits, probe
-from speciate.models.adapter import LoraShape, attach, save, weights_digest
+from speciate.models.adapter import save, weights_digest
+from speciate.models.attaching import attach
 from speciate.models.base import BaseSource, Compute, load_model, load_tokenizer, locate, memory_digest
+from speciate.models.shape import LoraShape
 from speciate.records import Intact
 
 FLOAT32 = Compute("cpu", "float32", "float32")

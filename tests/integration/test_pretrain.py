@@ -37,6 +37,9 @@ class StopsIn:
         with Quiet().phase(name, total) as phase:
             yield _Stops(self.units) if name == self.name else phase
 
+    def say(self, line: str) -> None:
+        Quiet().say(line)
+
 
 class _Stops:
     def __init__(self, units: int) -> None:

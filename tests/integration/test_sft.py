@@ -1,121 +1,35 @@
 """Training by TRL's own trainer on a small random Llama: the same bytes however often it was stopped."""
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from growing import FLOAT32, SETTINGS, STEPS, Bench, Grown, bench_on
 from speaking import answer
 
 from speciate.errors import LongestBatchFailed, NothingTrainable, TrainingDiverged
 from speciate.evals.intact import check_adapter, check_base, probe
-from speciate.models.adapter import LoraShape, attach, save, trainable, weights_digest
+from speciate.models.adapter import LoraShape, attach, trainable, weights_digest
 from speciate.models.base import (
-    BaseSource,
     Compute,
     Precision,
     load_model,
-    load_tokenizer,
-    locate,
     memory_digest,
 )
 from speciate.niches import skills
-from speciate.niches.base import Item
-from speciate.storage import digest_file, read_json
+from speciate.storage import read_json
 from speciate.train import sft
 from speciate.train.checkpoints import MARK, newest
-from speciate.train.encoding import IGNORED, Encoded, encode
-from speciate.train.sft import Sft, Step, Trained
-
-SETTINGS = Sft(
-    epochs=2,
-    batch_size=4,
-    gradient_accumulation=1,
-    optimizer="adamw",
-    learning_rate=1e-2,
-    warmup=0.1,
-    schedule="cosine",
-    weight_decay=0.01,
-    max_grad_norm=1.0,
-    checkpoint_every=3,
-    seed=0,
-)
-STEPS = 12
-FLOAT32 = Compute("cpu", "float32", "float32")
-
-
-@dataclass
-class Bench:
-    """A base, rows for it, and a way to train on them."""
-
-    source: BaseSource
-    tokenizer: Any
-    items: list[Item]
-    rows: list[Encoded]
-    dev: list[Encoded] = field(default_factory=list[Encoded])
-
-    def adapter(self, dropout: float = 0.0, seed: int = 0) -> Any:
-        """A fresh adapter on a base loaded afresh."""
-        return attach(
-            load_model(self.source, FLOAT32), LoraShape(4, 8, dropout, "all-linear", False), self.source, seed
-        )
-
-    def train(
-        self,
-        out: Path,
-        *,
-        stop_at: int | None = None,
-        dropout: float = 0.0,
-        compute: Compute = FLOAT32,
-        model: Any = None,
-        on_step: Callable[[Step], None] = lambda _: None,
-        **changes: Any,
-    ) -> "Grown":
-        """Train, from `out` on where it was stopped; `stop_at` presses Ctrl-C after that step."""
-        settings = replace(SETTINGS, **changes)
-        model = model or self.adapter(dropout, settings.seed)
-
-        def told(step: Step) -> None:
-            on_step(step)
-            if step.step == stop_at:
-                raise KeyboardInterrupt
-
-        checkpoints = out / "checkpoints"
-        trained = sft.train(model, self.tokenizer, self.rows, self.dev, settings, compute, checkpoints, told)
-        shutil.rmtree(out / "adapter", ignore_errors=True)
-        save(model, self.source, out / "adapter")
-        return Grown(model.eval(), trained, out / "adapter")
-
-    def stopped(self, out: Path, step: int, **changes: Any) -> None:
-        """Train until that step, no further."""
-        with pytest.raises(KeyboardInterrupt):
-            self.train(out, stop_at=step, **changes)
-
-
-@dataclass
-class Grown:
-    """What training gave."""
-
-    model: Any
-    trained: Trained
-    adapter: Path
-
-    @property
-    def digest(self) -> str:
-        return digest_file(self.adapter / "adapter_model.safetensors")
+from speciate.train.encoding import IGNORED, encode
+from speciate.train.sft import Step
 
 
 @pytest.fixture(scope="module")
 def bench(random_llama: Path) -> Bench:
-    source = locate("a-base", random_llama)
-    tokenizer = load_tokenizer(source)
-    items = [item for name in ("sums", "sorting", "parity") for item in skills.sample(name, 8, "rows")]
-    rows = [encode(tokenizer, item.prompt, item.reference) for item in items]
-    dev = [encode(tokenizer, item.prompt, item.reference) for item in skills.sample("sums", 4, "dev")]
-    return Bench(source, tokenizer, items, rows, dev)
+    return bench_on(random_llama)
 
 
 @pytest.fixture(scope="module")

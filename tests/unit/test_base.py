@@ -10,7 +10,8 @@ import pytest
 from speaking import answer, losses
 
 from speciate.errors import BaseNotFound, InputError, NothingTrainable, PreflightError
-from speciate.models.adapter import LoraShape, attach, trainable, weights_digest
+from speciate.models.adapter import trainable, weights_digest
+from speciate.models.attaching import attach
 from speciate.models.base import (
     BaseSource,
     Compute,
@@ -22,6 +23,7 @@ from speciate.models.base import (
     locate,
     memory_digest,
 )
+from speciate.models.shape import LoraShape
 
 if TYPE_CHECKING:
     import torch

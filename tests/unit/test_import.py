@@ -137,14 +137,14 @@ def test_a_base_that_is_named_is_the_one_of_entry_and_card(folder: Path) -> None
 def test_a_kind_that_cannot_be_tried_is_taken_and_said(tmp_path: Path) -> None:
     import peft
 
-    config = peft.IA3Config(task_type="CAUSAL_LM", target_modules=["k_proj"], feedforward_modules=[])
+    config = peft.RandLoraConfig(task_type="CAUSAL_LM", target_modules=["k_proj"])
     model: Any = peft.get_peft_model(load_model(locate(NAME, TINY), FLOAT32), config)
-    model.save_pretrained(str(tmp_path / "ia3"), save_embedding_layers=False)
-    made, card = imported(configured(tmp_path / "ia3", base_model_name_or_path=NAME))
-    assert card.shape["kind"] == "IA3"
+    model.save_pretrained(str(tmp_path / "randlora"), save_embedding_layers=False)
+    made, card = imported(configured(tmp_path / "randlora", base_model_name_or_path=NAME))
+    assert card.shape["kind"] == "RANDLORA"
     assert card.base["digest"] == digest_folder(TINY)
     assert made.change is None
-    assert "it was not loaded, for it is of the kind IA3" in made.notes[0]
+    assert "it was not loaded, for it is of the kind RANDLORA" in made.notes[0]
 
 
 def test_an_adapter_of_the_hub_says_where_it_came_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -11,13 +11,11 @@ from speciate.recipe import BaseRecipe, Recipe, json_schema
 COMMITTED = Path(__file__).parents[2] / "recipes" / "schema.json"
 
 
-def sections(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """A model and all that it is made of."""
-    inner = [info.annotation for info in model.model_fields.values()]
-    return [
-        model,
-        *(each for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel) for each in sections(kind)),
-    ]
+def sections(kind: Any) -> list[type[BaseModel]]:
+    """A model and all that it is made of; of an annotation, those that it may hold."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return [each for part in get_args(kind) for each in sections(part)]
+    return [kind, *(each for info in kind.model_fields.values() for each in sections(info.annotation))]
 
 
 def test_the_committed_schema_is_current():
