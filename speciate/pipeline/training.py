@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from speciate.models.folding import settle
 from speciate.pipeline.course import Course, dial, scale
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.own_texts import texts_of_base
@@ -89,6 +90,8 @@ class Training:
             with self.folder.timed("choosing"):
                 chosen["checkpoint"] = course.take_best(model, self.without)
             steps = chosen["checkpoint"].taken.step
+        # An adapter that was held against its beginning becomes a plain one before its strength is chosen.
+        settle(model)
         model.eval()
         if recipe.strength.tried:
             with self.folder.timed("choosing"):

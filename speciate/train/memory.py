@@ -55,7 +55,11 @@ class Room:
         if hardware.processes > 1 and hardware.sharding == "none":
             of_weights.append("hardware.sharding=fsdp")
         of_adapter = [f"train.lora.r={work.rank // 2}"] if work.rank > 1 else []
-        groups = [(estimate.step, of_step), (estimate.weights, of_weights), (estimate.trained, of_adapter)] if estimate else []
+        groups = (
+            [(estimate.step, of_step), (estimate.weights, of_weights), (estimate.trained, of_adapter)]
+            if estimate
+            else []
+        )
         ordered = [key for _, keys in sorted(groups, key=lambda group: -group[0]) for key in keys]
         return f"set {', or '.join(ordered or of_step or of_adapter)}" if ordered or of_step else "take a smaller base"
 

@@ -61,6 +61,7 @@ def tell(kind: str, content: Any) -> None:
 
 def _train(job: Job, folder: Path, rank: int) -> None:
     import torch
+
     if job.compute.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     divided = job.hardware.sharding != "none"

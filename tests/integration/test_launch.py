@@ -53,7 +53,18 @@ def job(random_llama: Path) -> Job:
     items = [item for name in ("sums", "sorting") for item in skills.sample(name, 13, "rows")]
     rows = [encode(tokenizer, item.prompt, item.reference) for item in items]
     model = attach(load_model(source, FLOAT32), SHAPE, source, SETTINGS.seed)
-    return Job(source, FLOAT32, "none", SHAPE, SETTINGS, Hardware(processes=2), weights_digest(model), rows, rows[:4], looked_at=[])
+    return Job(
+        source,
+        FLOAT32,
+        "none",
+        SHAPE,
+        SETTINGS,
+        Hardware(processes=2),
+        weights_digest(model),
+        rows,
+        rows[:4],
+        looked_at=[],
+    )
 
 
 def fresh(job: Job) -> Any:
