@@ -26,7 +26,7 @@ WITHIN_A_LAYER = {("storage", "errors"), ("remembered", "storage"), ("cli", "end
 ONLY_IN = {
     "torch": {"models", "train", "evals"},
     "trl": {"train"},
-    "subprocess": {"niches", "pipeline", "doctor"},
+    "subprocess": {"niches", "pipeline", "doctor", "train"},
 }
 NEVER = {"pickle", "shelve", "marshal", "dill", "joblib"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "scipy", "rich"}

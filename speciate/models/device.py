@@ -30,6 +30,6 @@ def peak_memory(device: str) -> int | None:
 def has_flash_attention() -> bool:
     """Whether `flash_attention_2` can be computed here."""
     import torch
-    from transformers.utils import is_flash_attn_2_available
+    from transformers.utils.import_utils import is_flash_attn_2_available
 
     return torch.cuda.is_available() and is_flash_attn_2_available()

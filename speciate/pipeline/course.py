@@ -2,19 +2,18 @@
 the training ends where the recipe says so, and the best of what was kept is taken. Then its strength is chosen.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speciate.models.adapter import trainable
+from speciate.models.strength import put
 from speciate.pipeline.trials import Bench, best
 from speciate.recipe.guard import Stop
 from speciate.records.trials import Chosen, Trial
 from speciate.storage import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
-    import torch
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
@@ -76,15 +75,6 @@ class Course:
         write_bytes(self.folder / f"step-{step}.safetensors", save(tensors))
 
 
-def put(model: "PeftModel", tensors: "Mapping[str, torch.Tensor]") -> None:
-    """Give the adapter these weights, by name."""
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in trainable(model).items():
-            parameter.copy_(tensors[name])
-
-
 def dial(
     model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", step: int, tried: tuple[float, ...], bench: Bench
 ) -> list[Trial]:
@@ -96,15 +86,3 @@ def dial(
         with rescale_adapter_scale(model, strength):
             trials.append(bench.trial(model, tokenizer, step, strength))
     return trials
-
-
-def scale(model: "PeftModel", strength: float) -> None:
-    """Make the strength part of the adapter: every B is multiplied by it."""
-    import torch
-
-    if strength == 1:
-        return
-    with torch.no_grad():
-        for name, parameter in trainable(model).items():
-            if ".lora_B." in name:
-                parameter.mul_(strength)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from speciate.models.folding import settle
-from speciate.pipeline.course import Course, dial, scale
+from speciate.models.strength import scale
+from speciate.pipeline.course import Course, dial
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.own_texts import texts_of_base
 from speciate.pipeline.setting import Setting, sft_of, token_loss_of

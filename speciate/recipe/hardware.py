@@ -21,8 +21,8 @@ class Hardware(Section):
     sharding: Sharding = "none"
     """none: each process holds the whole base. fsdp (FSDP2) and deepspeed (ZeRO-3) divide it."""
     cpu_offload: bool = False
-    """Keep the divided base in the machine's memory, and on the GPU only the block at work: slow, for bases that are too
-    large otherwise.
+    """Keep the divided base in the machine's memory, and on the GPU only the block at work: slow, for bases that are
+    too large otherwise.
     """
     activation_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
@@ -50,7 +50,7 @@ class Hardware(Section):
     def _keeps_rows_apart(cls, packing: bool, info: ValidationInfo) -> bool:
         if packing and info.data.get("attention") != "flash_attention_2":
             raise ValueError(
-                "needs hardware.attention=flash_attention_2: other attention would hold one mask as wide and as high as "
-                "all rows of the batch together. Without packing little is lost, for rows of equal length share a batch"
+                "needs hardware.attention=flash_attention_2: other attention would hold one mask as wide and as high "
+                "as all rows of the batch together. Without packing little is lost: rows of a batch are of like length"
             )
         return packing

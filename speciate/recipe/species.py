@@ -183,8 +183,8 @@ class Recipe(Section):
             return hardware
         if base and base.quantization != "none":
             raise ValueError(
-                f"{hardware.sharding} divides a base of 16 or 32 bits only: set base.quantization=none, or sharding: none "
-                "(a base of 4 bits is a quarter as large, and each process holds it whole)"
+                f"{hardware.sharding} divides a base of 16 or 32 bits only: set base.quantization=none, or sharding: "
+                "none (a base of 4 bits is a quarter as large, and each process holds it whole)"
             )
         if train and train.optimizer == "muon":
             raise ValueError("muon needs whole matrices, which no process has with sharding: set train.optimizer=adamw")

@@ -139,7 +139,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _fault(faults: list[dict[str, Any]], said: list[str], status: int, log: Path) -> Exception:
-    """What stopped the workers. One that dies takes the others with it, whose words about lost connections say little."""
+    """What stopped the workers. One that dies takes the others with it, whose words on lost connections say little."""
     place = f"What the processes said is in {str(log)!r}; --resume goes on from the last checkpoint"
     ours = [fault for fault in faults if issubclass(_class(fault["kind"]), SpeciateError | MemoryError)]
     killed = _killed(said)

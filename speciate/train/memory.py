@@ -31,8 +31,8 @@ class Room:
         if estimate is None or self.there is None or estimate.total <= self.there:
             return None
         return (
-            f"training takes about {estimate.words()}, and {gib(self.there)} are there on each {self.work.compute.device} "
-            f"process: {self.advice()}"
+            f"training takes about {estimate.words()}, and {gib(self.there)} are there on each "
+            f"{self.work.compute.device} process: {self.advice()}"
         )
 
     def advice(self) -> str:

@@ -121,7 +121,7 @@ def preflight(model: "PeftModel", rows: Sequence[Encoded], settings: Sft, pad: i
         if settings.activation_checkpointing:
             model.gradient_checkpointing_enable()
         # As the trainer does, which never has the logits of all tokens at once.
-        add_fused_lm_head(model.get_base_model(), outputs=("log_probs",))
+        add_fused_lm_head(cast(Any, model.get_base_model()), outputs=("log_probs",))
         with autocast(compute):
             mask = (ids != pad).long()
             found = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, use_cache=False)

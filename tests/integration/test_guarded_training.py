@@ -31,7 +31,7 @@ def apart(bench: Bench, model: Any) -> float:
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 def test_an_adapter_that_is_held_stays_nearer_to_its_base(bench: Bench, tmp_path: Path, direction: Direction) -> None:
     free = bench.train(tmp_path / "free")
-    held = bench.train(tmp_path / "held", kl=guard(bench, direction=direction))
+    held = bench.train(tmp_path / "held", kl=guard(bench, 50.0, direction))
     assert apart(bench, held.model) < 0.5 * apart(bench, free.model)
     assert apart(bench, bench.adapter()) == 0.0
 

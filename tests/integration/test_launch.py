@@ -122,7 +122,8 @@ def processes_of(folder: Path) -> dict[str, int]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             words = (place / "cmdline").read_bytes().split(b"\0")
-            told = dict(part.partition(b"=")[::2] for part in (place / "environ").read_bytes().split(b"\0"))
+            parts = [part.partition(b"=") for part in (place / "environ").read_bytes().split(b"\0")]
+            told = {name: value for name, _, value in parts}
         except OSError:
             continue
         if str(folder / "workers").encode() in words and b"speciate.train.worker" in words:
