@@ -29,6 +29,8 @@ RECIPE = "recipe.yaml"
 BEFORE_START = (".lock", RECIPE, f".{RECIPE}.", f".{START}.")
 """How the names begin of what a run leaves that was killed before it had begun."""
 SCHEMA = "run-start/1"
+WITHOUT_EFFECT = "hardware.activation_checkpointing"
+"""A key that changes how much memory a run takes, and nothing that comes out: a run that needs less goes on with it."""
 
 
 def new_folder(species: str, out: Path | None) -> Path:
@@ -115,7 +117,11 @@ class RunFolder:
         Damaged where that cannot be read.
         """
         start = runs.read_start(self.path / START)
-        differing = differing_keys(start["recipe"], resolve(loaded.recipe))
+        differing = [
+            line
+            for line in differing_keys(start["recipe"], resolve(loaded.recipe))
+            if not line.startswith(f"{WITHOUT_EFFECT}:")
+        ]
         if start["base"]["digest"] != base.digest:
             differing.append(f"base digest: {start['base']['digest']} -> {base.digest}")
         differing += [

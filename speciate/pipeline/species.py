@@ -19,7 +19,6 @@ from speciate.evals.sources import Part
 from speciate.models.adapter import locate_adapter, save, weights_digest
 from speciate.models.attaching import attach
 from speciate.models.base import load_model, load_tokenizer, memory_digest
-from speciate.models.folding import settle
 from speciate.models.population import BASE, Population
 from speciate.models.sampler import stop_tokens
 from speciate.models.shape import LoraShape
@@ -31,7 +30,8 @@ from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.pipeline.measuring import adapter_identity, base_identity, measure, memory_of
 from speciate.pipeline.own_answers import Own, notes_on
 from speciate.pipeline.setting import Setting, prepare
-from speciate.pipeline.training import Material, Training
+from speciate.pipeline.stage import Material
+from speciate.pipeline.training import Training
 from speciate.pipeline.trials import Bench
 from speciate.pipeline.verdict import Answers, Evidence, answers_in, conclude
 from speciate.progress import Progress, counted_bytes
@@ -100,7 +100,6 @@ class Run:
             training = self.training(rows, verifier)
             guard = training.guard(material, Population(attached, tokenizer, {}))
             chosen = training.run(attached, tokenizer, material, guard)
-            settle(attached)
             general = [item for part in self.setting.questions.parts for item in part.items]
             asked = [*rows.test[: PROBES // 2], *general[: PROBES // 2]]
             batch = probe(tokenizer, [item.prompt for item in asked], model.device)[:, : self.setting.context]

@@ -1,42 +1,28 @@
 """The training of a run: the guard's rows, the stage itself, looks on the way, and how much of the adapter is kept."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from speciate.models.folding import settle
 from speciate.models.strength import scale
 from speciate.pipeline.course import Course, dial
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.own_texts import texts_of_base
-from speciate.pipeline.setting import Setting, sft_of, token_loss_of
+from speciate.pipeline.setting import Setting, sft_of
+from speciate.pipeline.stage import Material, Stage
 from speciate.pipeline.trials import Bench, strongest
 from speciate.progress import Progress
 from speciate.records.trials import Chosen
 from speciate.storage import read_json, read_jsonl, write_json, write_jsonl
 from speciate.train.divergence import KlGuard
 from speciate.train.encoding import Encoded
-from speciate.train.sft import Measured, Step, preflight
-from speciate.train.sft import train as train_sft
+from speciate.train.sft import Measured
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
     from speciate.models.population import Population
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a training reads, as tokens."""
-
-    rows: Sequence[Encoded]
-    """All that are trained on."""
-    niche: Sequence[Encoded]
-    replay: Sequence[Encoded]
-    dev: Sequence[Encoded]
-    names: Sequence[str]
-    """Of `rows`, for messages."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +65,16 @@ class Training:
     ) -> dict[str, Chosen]:
         """Train the adapter in place, take its best checkpoint and its strength as the recipe asks; what was chosen."""
         recipe = self.setting.loaded.recipe
+        stage = Stage(self.setting, self.folder, self.progress)
         chosen: dict[str, Chosen] = {}
         steps = sft_of(recipe).steps(len(material.rows))
         if recipe.stop is None:
-            self._stage(model, tokenizer, material, guard, None)
+            stage.run(model, tokenizer, material, guard, None)
         else:
             course = Course(self.folder.path / "kept", self.bench, recipe.stop, tokenizer)
             if not course.ended:
                 look = Measured(recipe.stop.every, course.look)
-                course.finish(model, self._stage(model, tokenizer, material, guard, look))
+                course.finish(model, stage.run(model, tokenizer, material, guard, look))
             with self.folder.timed("choosing"):
                 chosen["checkpoint"] = course.take_best(model, self.without)
             steps = chosen["checkpoint"].taken.step
@@ -102,36 +89,6 @@ class Training:
         path = self.folder.path / "chosen.json"
         write_json(path, {name: one.model_dump(mode="json") for name, one in chosen.items()})
         return chosen
-
-    def _stage(
-        self,
-        model: "PeftModel",
-        tokenizer: "PreTrainedTokenizerBase",
-        material: Material,
-        guard: KlGuard | None,
-        look: Measured | None,
-    ) -> int:
-        """Supervised training, the longest batch first tried; the steps that were done in all."""
-        settings = sft_of(self.setting.loaded.recipe)
-        compute = self.setting.compute
-        total = settings.steps(len(material.rows))
-        with self.folder.timed("train"), self.progress.phase("training", total) as phase:
-            preflight(model, material.rows, settings, cast(int, tokenizer.pad_token_id), compute)
-            reached = 0
-
-            def told(step: Step) -> None:
-                nonlocal reached
-                phase.advance(step.step - reached)
-                phase.note(f"loss {step.loss:.3f}")
-                reached = step.step
-
-            checkpoints = self.folder.path / "checkpoints"
-            loss = token_loss_of(self.setting.loaded.recipe)
-            given = (material.rows, material.dev, settings, compute, checkpoints, told, guard, look, loss)
-            trained = train_sft(model, tokenizer, *given, material.names)
-        if trained.steps > trained.resumed_from:
-            write_json(self.folder.path / "speed.json", {"tokens_per_second": trained.tokens / trained.seconds})
-        return trained.steps
 
 
 def chosen_in(folder: RunFolder) -> dict[str, Chosen]:

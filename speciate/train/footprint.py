@@ -142,8 +142,8 @@ def _logits(work: Work) -> float:
     whole = 4 * 4 * base.vocabulary * (work.tokens if work.whole_logits else work.tokens - rows)
     tokens = work.tokens
     tile = min(tokens, TILE_TOKENS) * min(base.vocabulary, TILE_WORDS)
-    # Without a GPU's kernel a tile is folded by plain operations, each with a copy in float32.
-    folded = tile * (wide + (0 if work.compute.device == "cuda" else 3 * 4))
+    # Without a GPU's kernel a tile is folded by plain operations, which hold about eight copies of it in float32.
+    folded = tile * (wide + (0 if work.compute.device == "cuda" else 8 * 4))
     return 3 * tokens * base.hidden * wide + (0 if work.whole_logits else folded) + whole
 
 

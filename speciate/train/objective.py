@@ -56,8 +56,8 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
             self.fault: str | None = None
             self.parts: list[torch.Tensor] = []
             self.batches = 0
-            accumulation = self.args.gradient_accumulation_steps
-            self.order = kl.order(objective.steps * accumulation) if kl else []
+            self.each = self.args.gradient_accumulation_steps * self.accelerator.num_processes
+            self.order = kl.order(objective.steps * self.each) if kl else []
             self.add_callback(Sound(self))
 
         def compute_loss(
@@ -99,10 +99,13 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
 
         def apart(self, guard: KlGuard, model: Any) -> "torch.Tensor":
             """The divergence on the rows that are held beside this batch, as a part of the step's mean."""
-            accumulation = self.args.gradient_accumulation_steps
-            first, number = self.state.global_step * accumulation, self.batches % accumulation
-            held = [guard.batch(self.order, first + place) for place in range(self.current_gradient_accumulation_steps)]
-            share = labelled(held[number]) / max(1, sum(map(labelled, held)))
+            processes = self.accelerator.num_processes
+            first = self.state.global_step * self.each
+            number = self.batches % self.args.gradient_accumulation_steps * processes + self.accelerator.process_index
+            batches = range(self.current_gradient_accumulation_steps * processes)
+            held = [guard.batch(self.order, first + place) for place in batches]
+            # Gradients of processes are averaged, and their shares are those of a sum.
+            share = processes * labelled(held[number]) / max(1, sum(map(labelled, held)))
             plain: Any = self.accelerator.unwrap_model(model)
             return share * kl_to_base(plain, held[number], guard.direction, objective.pad)
 
