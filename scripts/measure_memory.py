@@ -21,10 +21,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from speciate.models.base import BaseSource, Compute, find_compute, load_model, load_tokenizer
 from speciate.models.shape import LoraShape
 from speciate.recipe.hardware import Hardware
-from speciate.storage import write_json
+from speciate.storage import write_json, write_text
+from speciate.train.divergence import KlGuard
 from speciate.train.encoding import Encoded
 from speciate.train.footprint import Footprint, Work, footprint, gib
-from speciate.train.sft import Sft, train
+from speciate.train.sft import Sft, Step, train
+from speciate.train.token_losses import TokenLoss
 
 ROOT = Path(__file__).parent.parent
 SHAPE = LoraShape(32, 64, 0.0, "all-linear", False)
@@ -42,6 +44,8 @@ CASES: dict[str, dict[str, Any]] = {
     "nf4": {"quantization": "nf4"},
     "nf4, activation_checkpointing": {"quantization": "nf4", "settings": {"activation_checkpointing": True}},
     "bfloat16 weights": {"weights": "bfloat16"},
+    "kl of 4 rows": {"held": 4},
+    "mask-target": {"loss": "mask-target"},
 }
 
 
@@ -75,7 +79,9 @@ def work_of(base: Path, case: dict[str, Any]) -> Work:
     hardware = Hardware(attention=attention, activation_checkpointing=settings.activation_checkpointing)
     quantization = case.get("quantization", "none")
     compute = replace(compute, attention=attention)
-    return Work(sizes(source_of(base), SHAPE), settings, compute, hardware, quantization, SHAPE.r, LENGTH)
+    held, whole = case.get("held", 0), case.get("loss") == "mask-target"
+    found_sizes = sizes(source_of(base), SHAPE)
+    return Work(found_sizes, settings, compute, hardware, quantization, SHAPE.r, LENGTH, held, whole)
 
 
 def measured(base: Path, name: str) -> int:
@@ -85,15 +91,41 @@ def measured(base: Path, name: str) -> int:
     source, work = source_of(base), work_of(base, CASES[name])
     model = attach(load_model(source, work.compute, work.quantization), SHAPE, source, 0)
     rows = [Encoded(list(range(5, 5 + LENGTH)), list(range(5, 5 + LENGTH)))] * (STEPS * SETTINGS.batch_size)
+    kl = KlGuard(rows[:8], work.held, 1.0, "forward", 0) if work.held else None
+    loss = TokenLoss(kind=CASES[name].get("loss", "nll"))
     with tempfile.TemporaryDirectory() as out:
-        train(model, load_tokenizer(source), rows, [], work.settings, work.compute, Path(out), lambda _: None)
+        given = (rows, [], work.settings, work.compute, Path(out), list[Step]().append)
+        train(model, load_tokenizer(source), *given, kl=kl, loss=loss)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def page(document: dict[str, Any]) -> str:
+    """The README beside the figures."""
+    rows = [
+        f"| {case['base']} | {case['case']} | {gib(case['estimate'])} | {gib(case['measured'] or 0)} "
+        f"| {case['estimate_over_measured']} |"
+        for case in document["cases"]
+    ]
+    return "\n".join(
+        [
+            "# Memory of a training: estimated and measured\n",
+            f"`uv run python scripts/measure_memory.py` trains {STEPS} steps of {document['rows']} (LoRA, r {SHAPE.r},",
+            "all linear layers) in a process for each case, and sets its highest resident size against the arithmetic",
+            f"of `speciate/train/footprint.py`. The device was a {document['device'].upper()}; no GPU was measured.",
+            "The parts of each estimate are in `cpu.json`.\n",
+            "| base | case | estimated | measured | ratio |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def main() -> None:
     """Measure all cases, and say how estimate and measurement compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "evals/results/memory/cpu.json")
+    parser.add_argument("--case", choices=CASES, action="append", help="only this case; the file is not written")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
@@ -103,7 +135,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bases = {"data/base/tiny": ROOT / "data/base/tiny", "qwen3-random-72m": make_base(Path(folder))}
         for label, base in bases.items():
-            for name, case in CASES.items():
+            for name in asked.case or CASES:
+                case = CASES[name]
                 work = work_of(base, case)
                 estimate: Footprint | None = footprint(work)
                 assert estimate is not None
@@ -121,7 +154,10 @@ def main() -> None:
                 print(f"{label:18} {name:30} {gib(estimate.total):>9} estimated, {gib(peak or 0):>9} measured, {ratio}")
                 print("   ", estimate.words(), flush=True)
     rows = f"{SETTINGS.batch_size} rows of {LENGTH} tokens"
-    write_json(asked.out, {"schema": "memory/1", "device": find_compute().device, "rows": rows, "cases": found})
+    document = {"schema": "memory/1", "device": find_compute().device, "rows": rows, "cases": found}
+    if not asked.case:
+        write_json(asked.out, document)
+        write_text(asked.out.with_name("README.md"), page(document))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
     ├── InputError (ValueError)          exit 2   nothing was started
     │   ├── RecipeError                           all problems of a recipe at once
     │   ├── BaseNotFound (FileNotFoundError)      no such model, or a folder without weights
+    │   │   └── HubUnreachable                    a model of the hub, which cannot be reached
     │   ├── ResumeMismatch                        the run was made by another recipe or base
     │   ├── HomeNotWritable (PermissionError)
     │   ├── NotFound (LookupError)                no such run, entry or suite
@@ -55,6 +56,10 @@ class RecipeError(InputError):
 
 class BaseNotFound(InputError, FileNotFoundError):
     """The base is neither a folder with weights nor a model that the hub gave."""
+
+
+class HubUnreachable(BaseNotFound):
+    """The base is a model of the hub, which cannot be reached, and it is not on this machine yet."""
 
 
 class ResumeMismatch(InputError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from speciate.errors import BaseNotFound, InputError, MissingComponent
+from speciate.errors import BaseNotFound, HubUnreachable, InputError, MissingComponent
 from speciate.models.own import base_tensors
 from speciate.storage import digest_file, digest_json
 
@@ -99,7 +99,7 @@ def download(name: str, revision: str | None) -> Path:
     except HFValidationError:
         raise BaseNotFound(f"base {name!r}: neither a folder nor a hub name. {hint}") from None
     except LocalEntryNotFoundError:
-        raise BaseNotFound(
+        raise HubUnreachable(
             f"base {name!r}: no such folder, and the model hub cannot be reached to look for a model of that name. "
             + hint
         ) from None

@@ -32,8 +32,8 @@ class Setting:
     """Longest sequence of the base, in tokens."""
 
 
-def prepare(loaded: LoadedRecipe) -> Setting:
-    """Find everything that the recipe names. Raises InputError of some kind before anything is written."""
+def named(loaded: LoadedRecipe) -> tuple[NicheParts, LoadedSuite, Compute]:
+    """Find what the recipe names beside its base. Raises InputError of some kind."""
     recipe = loaded.recipe
     loaded.check_names(known_names(loaded.path))
     niche = niche_of(loaded)
@@ -42,13 +42,20 @@ def prepare(loaded: LoadedRecipe) -> Setting:
         message = f"there is no suite {recipe.evals.suite!r} (looked for {SUITES}/{recipe.evals.suite}.yaml)"
         raise_problem(loaded, "evals.suite", message)
     suite = load_suite(suite_path)
+    found = find_compute(recipe.base.dtype, recipe.train.precision)
+    compute = replace(found, attention=recipe.hardware.attention)
+    check_hardware(loaded, compute)
+    return niche, suite, compute
+
+
+def prepare(loaded: LoadedRecipe) -> Setting:
+    """Find everything that the recipe names. Raises InputError of some kind before anything is written."""
+    recipe = loaded.recipe
+    niche, suite, compute = named(loaded)
     source = locate(recipe.base.model, find_data(recipe.base.model, loaded.path), recipe.base.revision)
     longest = context_length(source)
     if longest is not None and recipe.train.max_length > longest:
         raise_problem(loaded, "train.max_length", f"is more than the {longest} tokens that the base can read")
-    found = find_compute(recipe.base.dtype, recipe.train.precision)
-    compute = replace(found, attention=recipe.hardware.attention)
-    check_hardware(loaded, compute)
     asked = questions(suite, per_family=recipe.evals.general_items, fits=fitting(source))
     if any(part.role != "general" for part in asked.parts) or asked.harness:
         message = (

@@ -30,7 +30,7 @@ from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.pipeline.measuring import adapter_identity, base_identity, measure, memory_of
 from speciate.pipeline.own_answers import Own, notes_on
 from speciate.pipeline.setting import Setting, prepare
-from speciate.pipeline.stage import Material
+from speciate.pipeline.stage import Material, shape_of
 from speciate.pipeline.training import Training
 from speciate.pipeline.trials import Bench
 from speciate.pipeline.verdict import Answers, Evidence, answers_in, conclude
@@ -119,7 +119,7 @@ class Run:
 
     def lora(self) -> LoraShape:
         """The adapter's shape."""
-        return LoraShape(**dict(self.recipe.train.lora))
+        return shape_of(self.recipe)
 
     def data(self, verifier: Verifier, population: Population) -> Rows:
         """Rows and items, from disk where they are there."""

@@ -41,7 +41,8 @@ def configuration(hardware: Hardware, compute: Compute, settings: Sft, blocks: S
 def _fsdp(hardware: Hardware, blocks: Sequence[str]) -> dict[str, Any]:
     """FSDP2; a checkpoint holds the whole adapter, as that of one process does."""
     return {
-        "fsdp_activation_checkpointing": hardware.activation_checkpointing,
+        # The trainer does it, and refuses to where this does too.
+        "fsdp_activation_checkpointing": False,
         "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
         # With it, only the first process would read the weights, and no other could attach the same adapter to them.
         "fsdp_cpu_ram_efficient_loading": False,

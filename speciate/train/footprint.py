@@ -18,6 +18,10 @@ PROCESS = {"cpu": 1.05e9, "cuda": 0.8e9, "mps": 0.8e9}
 """Python with torch and transformers on a CPU; the driver's context and kernels on a GPU, which were not measured."""
 TILE_TOKENS, TILE_WORDS = 4096, 32_768
 """TRL's head has the logits of so many tokens and words at a time."""
+BYTES_READ, BYTES_HELD = 38, 16
+"""Measured, of each logit: where a loss reads it, with its probability, its gradient and the base's beside it; where a
+guard keeps it for the backward pass, in which the rows' own are at their highest.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,7 @@ def footprint(work: Work) -> Footprint | None:
     held = _weights(work)
     # Of a divided base, the layer at work and the next are there whole.
     whole = 2 * held / base.layers if parts > 1 else 0.0
-    # TRL trains the adapter of a 4-bit base in 16 bits.
-    number = 2 if work.quantization == "nf4" else 4
-    trained = base.trainable * number / parts
+    trained = base.trainable * 4 / parts
     states = 1 if settings.optimizer == "muon" else 2
     buckets = 1 if hardware.processes > 1 and parts == 1 else 0
     return Footprint(
@@ -134,17 +136,16 @@ def _activations(work: Work) -> float:
 
 
 def _logits(work: Work) -> float:
-    """Bytes of the head: the hidden states that are read, their gradient, and one tile of logits; all where a loss or a
-    guard reads those, with their probabilities and gradients, and the base's beside them.
+    """Bytes of the head: the hidden states that are read and their gradient; one tile of logits, or all of them where
+    the loss reads those; and all of the rows that are held.
     """
     base, wide = work.base, BYTES[work.compute.training]
-    rows = work.settings.batch_size * work.longest
-    whole = 4 * 4 * base.vocabulary * (work.tokens if work.whole_logits else work.tokens - rows)
-    tokens = work.tokens
-    tile = min(tokens, TILE_TOKENS) * min(base.vocabulary, TILE_WORDS)
+    rows, held = work.settings.batch_size * work.longest, work.held * work.longest
+    tile = min(rows, TILE_TOKENS) * min(base.vocabulary, TILE_WORDS)
     # Without a GPU's kernel a tile is folded by plain operations, which hold about eight copies of it in float32.
     folded = tile * (wide + (0 if work.compute.device == "cuda" else 8 * 4))
-    return 3 * tokens * base.hidden * wide + (0 if work.whole_logits else folded) + whole
+    read = BYTES_READ * rows * base.vocabulary if work.whole_logits else folded
+    return 3 * work.tokens * base.hidden * wide + read + BYTES_HELD * held * base.vocabulary
 
 
 def gib(size: float) -> str:

@@ -49,15 +49,16 @@ def train_in_processes(
     content = configuration(job.hardware, job.compute, job.settings, blocks)
     write_text(folder / CONFIGURATION, json.dumps(content, indent=2) + "\n")
     with elsewhere(model):
-        trained = _followed(command(folder), environment(job), folder / LOG, on_step)
+        trained = _followed(command(folder, checkpoints), environment(job), folder / LOG, on_step)
     _take(model, checkpoints)
     return trained
 
 
-def command(folder: Path) -> list[str]:
+def command(folder: Path, checkpoints: Path) -> list[str]:
     """What is started."""
     launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
-    return [*launcher, "--config_file", str(folder / CONFIGURATION), "--module", "speciate.train.worker", str(folder)]
+    worker = ["--module", "speciate.train.worker", str(folder), str(checkpoints)]
+    return [*launcher, "--config_file", str(folder / CONFIGURATION), *worker]
 
 
 def environment(job: Job) -> dict[str, str]:

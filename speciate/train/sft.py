@@ -119,7 +119,7 @@ def preflight(model: "PeftModel", rows: Sequence[Encoded], settings: Sft, pad: i
     try:
         model.train()
         if settings.activation_checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         # As the trainer does, which never has the logits of all tokens at once.
         add_fused_lm_head(cast(Any, model.get_base_model()), outputs=("log_probs",))
         with autocast(compute):
@@ -296,6 +296,8 @@ def train(
         each = settings.batch_size * settings.batches_in_a_step
         return [names[row] if names else f"row {row}" for row in order[(step - 1) * each : step * each]]
 
+    # TRL rounds the adapter of a base in 4 bits to bfloat16, in which small steps are lost.
+    exact = {parameter: parameter.data for parameter in trainable(model).values()}
     trainer = guarded(Objective(loss, kl, settings.steps(len(rows)), pad, rows_of, checkpoints))(
         model=model,
         args=arguments,
@@ -305,6 +307,8 @@ def train(
         callbacks=[Told()],
         optimizers=(muon(model, settings) if settings.optimizer == "muon" else None, None),
     )
+    for parameter, data in exact.items():
+        parameter.data = data
     trainer.remove_callback(printer())
     found = newest(checkpoints)
     resumed = int(found.name.split("-")[1]) if found else 0
@@ -314,7 +318,7 @@ def train(
     # Accelerate leaves the training precision wrapped around `forward`; what is evaluated must be the plain model.
     extract_model_from_parallel(model, keep_fp32_wrapper=False)
     if settings.activation_checkpointing:
-        model.gradient_checkpointing_disable()
+        model.activation_checkpointing_disable()
     done = order[resumed * settings.batch_size * settings.batches_in_a_step :]
     if trainer.is_world_process_zero():
         write_json(checkpoints / "log.json", [finite(entry) for entry in trainer.state.log_history])

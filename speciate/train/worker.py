@@ -1,4 +1,4 @@
-"""One of several processes of a training: `accelerate launch --module speciate.train.worker FOLDER`.
+"""One of several processes of a training: `accelerate launch --module speciate.train.worker FOLDER CHECKPOINTS`.
 
 Reads the job in FOLDER, builds the base with the same fresh adapter as every other process, and trains. Its first
 process tells steps and the end on stdout, any process what stopped it. A process whose starter is gone ends at once:
@@ -35,16 +35,16 @@ WAIT_S = 120.0
 """How long the processes of a run that was killed may take to end."""
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, checkpoints: Path) -> int:
     """Train; the exit status."""
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     rank = int(os.environ.get("RANK", "0"))
     try:
         if rank == 0:
             with FileLock(folder / ".lock", timeout=WAIT_S):
-                _train(read_job(folder), folder, rank)
+                _train(read_job(folder), checkpoints, rank)
         else:
-            _train(read_job(folder), folder, rank)
+            _train(read_job(folder), checkpoints, rank)
     except BaseException as error:
         said = "".join(traceback.format_exception(error))
         full = ran_out(error) and not isinstance(error, SpeciateError)
@@ -59,7 +59,7 @@ def tell(kind: str, content: Any) -> None:
     os.write(sys.stdout.fileno(), f"\n{MARK}{json.dumps([kind, content])}\n".encode())
 
 
-def _train(job: Job, folder: Path, rank: int) -> None:
+def _train(job: Job, checkpoints: Path, rank: int) -> None:
     import torch
 
     if job.compute.device == "cuda":
@@ -79,7 +79,6 @@ def _train(job: Job, folder: Path, rank: int) -> None:
         if rank == 0:
             tell("step", asdict(step))
 
-    checkpoints = folder.parent / "checkpoints"
     trained = train(
         model,
         tokenizer,
@@ -104,4 +103,4 @@ def _end_with_the_starter() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from speciate.recipe.hardware import Hardware
 from speciate.storage import read_json
 from speciate.train import sft
 from speciate.train.checkpoints import newest
+from speciate.train.divergence import KlGuard
 from speciate.train.encoding import encode
 from speciate.train.job import JOB, Job, read_job
 from speciate.train.launch import LOG, train_in_processes
@@ -37,7 +37,7 @@ SETTINGS = Sft(
     schedule="cosine",
     weight_decay=0.01,
     max_grad_norm=1.0,
-    checkpoint_every=2,
+    checkpoint_every=1,
     seed=0,
     processes=2,
 )
@@ -144,49 +144,34 @@ train_in_processes(model, job, out / "workers", out / "checkpoints", lambda step
 """
 
 
-@pytest.fixture
-def started(job: Job, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process that starts the others, of which two steps are told."""
-    job.write(tmp_path / "job")
-    with subprocess.Popen(
-        [sys.executable, "-c", MAIN, str(tmp_path / "job"), str(tmp_path)],
+def started(job: Job, out: Path, until: int) -> "subprocess.Popen[str]":
+    """A process that starts the others, of which steps up to `until` were told."""
+    job.write(out / "job")
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, str(out / "job"), str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line == "step 3\n":
-                break
-        yield process
-        process.kill()
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == f"step {until}\n":
+            break
+    return process
+
+
+def said_in_the_end(process: "subprocess.Popen[str]", out: Path) -> str:
+    """What it says on stderr; fails where a training process outlives it."""
+    _, said = process.communicate(timeout=120)
+    gone = time.monotonic() + 30
+    while processes_of(out) and time.monotonic() < gone:
+        time.sleep(0.1)
+    assert not processes_of(out), "a process outlived its starter"
+    return said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("victim", ["starter", "1"])
-def test_killed_it_leaves_no_process_and_ends_with_the_same_bytes(
-    job: Job,
-    whole: tuple[Any, list[Step], Path],
-    started: "subprocess.Popen[str]",
-    tmp_path: Path,
-    victim: str,
+def test_stopped_in_every_way_it_leaves_no_process_and_ends_with_the_same_bytes(
+    job: Job, whole: tuple[Any, list[Step], Path], tmp_path: Path
 ) -> None:
-    running = processes_of(tmp_path)
-    assert set(running) == {"launcher", "0", "1"}
-    os.kill(started.pid if victim == "starter" else running[victim], signal.SIGKILL)
-    assert started.stderr is not None
-    said = started.stderr.read()
-    started.wait(60)
-    if victim == "1":
-        assert "training process 1 was killed by SIGKILL, as the system does where memory runs out" in said
-    gone = time.monotonic() + 30
-    while set(processes_of(tmp_path)) - {"launcher"} and time.monotonic() < gone:
-        time.sleep(0.1)
-    assert not set(processes_of(tmp_path)) - {"launcher"}, "a worker outlived its starter"
-    model, steps = trained(job, tmp_path)
-    assert steps[0].step > 1
-    assert weights_digest(model) == weights_digest(whole[0])
-
-
-def test_an_interrupt_ends_all_of_them(job: Job, tmp_path: Path) -> None:
     def pressed(step: Step) -> None:
         if step.step == 2:
             raise KeyboardInterrupt
@@ -194,6 +179,28 @@ def test_an_interrupt_ends_all_of_them(job: Job, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_in_processes(fresh(job), job, tmp_path / "workers", tmp_path / "checkpoints", pressed)
     assert not processes_of(tmp_path)
+    starter = started(job, tmp_path, 4)
+    assert set(processes_of(tmp_path)) == {"launcher", "0", "1"}
+    starter.kill()
+    said_in_the_end(starter, tmp_path)
+    starter = started(job, tmp_path, 5)
+    os.kill(processes_of(tmp_path)["1"], signal.SIGKILL)
+    said = said_in_the_end(starter, tmp_path)
+    assert "training process 1 was killed by SIGKILL, as the system does where memory runs out" in said
+    model, steps = trained(job, tmp_path)
+    assert 4 < steps[0].step < 7
+    assert weights_digest(model) == weights_digest(whole[0])
+
+
+def test_the_guard_holds_the_rows_that_it_holds_in_one_process(job: Job, tmp_path: Path) -> None:
+    kl = KlGuard(job.rows[8:20], 2, 1.0, "forward", 0)
+    held = replace(job, rows=job.rows[:12], kl=kl, settings=replace(job.settings, epochs=2, checkpoint_every=100))
+    _, steps = trained(held, tmp_path / "two")
+    alone, told = replace(held.settings, processes=1, gradient_accumulation=2), list[Step]()
+    checkpoints = tmp_path / "one" / "checkpoints"
+    sft.train(fresh(job), load_tokenizer(job.source), held.rows, job.dev, alone, FLOAT32, checkpoints, told.append, kl)
+    assert len(steps) == 4
+    assert [step.loss for step in steps] == pytest.approx([step.loss for step in told], rel=1e-5)
 
 
 def test_what_stops_a_worker_is_raised_here(job: Job, tmp_path: Path) -> None:
