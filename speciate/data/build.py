@@ -37,6 +37,8 @@ class Wanted:
     """Weight of a family among the training rows; one that is not named has 1."""
     evaluation_weights: Mapping[str, float]
     """The same among the items that are measured on."""
+    general: int = 0
+    """Rows of general skills that are read and not trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Rows:
     test: list[Item]
     transfer: list[Item]
     manifest: DataManifest
+    general: Sequence[Item] = ()
+    """Further rows of general skills, which a guard holds or an adapter begins from."""
 
 
 def shares(total: int, families: Sequence[str], weights: Mapping[str, float] | None = None) -> dict[str, int]:
@@ -106,13 +110,14 @@ def build(
     drawn = len(train) + len(dev) + len(test) + len(transfer)
     train, dev, test, transfer = (accepted(items, verifier, on_items) for items in (train, dev, test, transfer))
     replay = replay_rows(round(len(train) * wanted.replay / (1 - wanted.replay)), seed)
+    general = skill_rows(wanted.general, f"{seed}/general")
     judged = {item.digest for item in (*dev, *test, *transfer)}
-    both = sum(item.digest in judged for item in train) + sum(map(skills.held_out, replay))
+    both = sum(item.digest in judged for item in train) + sum(map(skills.held_out, [*replay, *general]))
     if both:
         raise VerifierError(f"{both} training rows are evaluation items: the split is broken")
     evaluated = [*dev, *test, *transfer, *measured]
     before = len(train) + len(replay)
-    train, replay = apart(train, evaluated), apart(replay, evaluated)
+    train, replay, general = (apart(read, evaluated) for read in (train, replay, general))
     rows = [*train, *replay]
     manifest = DataManifest(
         rows=len(rows),
@@ -125,7 +130,7 @@ def build(
         overlap_with_eval=both,
         given_away_removed=before - len(rows),
     )
-    return Rows(train, replay, dev, test, transfer, manifest)
+    return Rows(train, replay, dev, test, transfer, manifest, general)
 
 
 def apart(rows: list[Item], judged: Sequence[Item]) -> list[Item]:
@@ -140,7 +145,12 @@ def apart(rows: list[Item], judged: Sequence[Item]) -> list[Item]:
 
 
 def replay_rows(count: int, seed: int) -> list[Item]:
+    """Rows of general skills to train on."""
+    return skill_rows(count, f"{seed}/replay")
+
+
+def skill_rows(count: int, seed: str) -> list[Item]:
     """General skills in equal parts, from the nine tenths that no suite uses."""
     names = list(skills.SKILLS)
-    streams = {name: skills.stream(name, f"{seed}/replay", held=False) for name in names}
+    streams = {name: skills.stream(name, seed, held=False) for name in names}
     return [next(streams[names[index % len(names)]]) for index in range(count)]

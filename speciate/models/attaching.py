@@ -11,7 +11,7 @@ from speciate.models.folding import ADAPTER, Held, Projected, lora_layers
 from speciate.models.looking import Row, covariances, gradients, some
 from speciate.models.shape import OF_PEFT, LoraShape, configuration
 from speciate.models.sparse import always_checked
-from speciate.models.targets import resolved
+from speciate.models.targets import linear_modules, resolved
 from speciate.recipe.lora import FROM_GENERAL_ROWS, FROM_NICHE_ROWS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def attach(
     import torch
     from peft import get_peft_model
 
-    config = configuration(shape, resolved(model, shape.targets), source.revision, seed)
+    config = configuration(shape, _targets(model, shape), source.revision, seed)
     torch.manual_seed(seed)
     if shape.kind == "shira":
         always_checked()
@@ -55,6 +55,24 @@ def attach(
     if shape.init not in ("default", *OF_PEFT):
         _begin(adapted, shape, seed, general if shape.init in FROM_GENERAL_ROWS else niche)
     return adapted
+
+
+def _targets(model: "PreTrainedModel", shape: LoraShape) -> str | list[str]:
+    """The modules to adapt. Raises PreflightError where a copy of them would lose small steps by rounding."""
+    import torch
+
+    found = resolved(model, shape.targets)
+    if shape.kind != "full":
+        return found
+    if next(model.parameters()).dtype != torch.float32:
+        raise PreflightError(
+            "train.lora.kind full trains copies of the base's weights, and in 16 bits small steps are lost: set "
+            "base.dtype=float32"
+        )
+    # PEFT finds all linear modules for the kinds that are made of matrices only.
+    output = model.get_output_embeddings()
+    every = [name for name, module in linear_modules(model).items() if module is not output]
+    return every if isinstance(found, str) else found
 
 
 def _unfit(shape: LoraShape, why: str) -> PreflightError:
@@ -94,7 +112,7 @@ def _seen(
     if shape.init not in FROM_GENERAL_ROWS | FROM_NICHE_ROWS:
         return {}
     if not rows:
-        what = "general skills: set guard.replay above 0" if shape.init in FROM_GENERAL_ROWS else "the niche"
+        what = "general skills" if shape.init in FROM_GENERAL_ROWS else "the niche"
         raise PreflightError(f"train.lora.init {shape.init} looks at rows, and there are none of {what}")
     with model.disable_adapter():
         look = gradients if shape.init == "lora-ga" else covariances

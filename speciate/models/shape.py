@@ -53,6 +53,9 @@ def configuration(shape: LoraShape, targets: str | list[str], revision: str | No
             return peft.ShiraConfig(r=shape.r, random_seed=seed, **place)
         case "osf":
             return peft.OSFConfig(effective_rank=shape.preserved, **place)
+        case "full":
+            # Its layers are copies of whatever modules are named, not of normalisations alone.
+            return peft.LNTuningConfig(**place)
         case "fourierft":
             # PEFT's own beginning is random, and an adapter that was not trained yet would not say what its base says.
             return peft.FourierFTConfig(n_frequency=shape.frequencies, random_loc_seed=seed, init_weights=True, **place)

@@ -10,7 +10,8 @@ from speciate.niches.lean import niche as lean
 from speciate.niches.lean.families import AUTOMATION, BY_HAND, FAMILIES, capped
 from speciate.niches.splits import Stream
 from speciate.pipeline.base import PRIMER
-from speciate.recipe import LoadedRecipe, find_data
+from speciate.recipe import LoadedRecipe, Recipe, find_data
+from speciate.recipe.lora import FROM_GENERAL_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def niche_of(loaded: LoadedRecipe) -> NicheParts:
         replay=recipe.guard.replay,
         weights=training,
         evaluation_weights=evaluation,
+        general=general_rows(recipe),
     )
     primer = find_data(PRIMER, loaded.path)
 
@@ -71,3 +73,12 @@ def niche_of(loaded: LoadedRecipe) -> NicheParts:
         return lean.LeanVerifier(on_setup, AUTOMATION if restricted else ())
 
     return NicheParts(lean.stream, verifier, wanted, frozenset(digests(primer)) if primer else frozenset())
+
+
+def general_rows(recipe: Recipe) -> int:
+    """Rows of general skills that are read and not trained on: those that a guard holds, or that an init looks at."""
+    kl, lora = recipe.guard.kl, recipe.train.lora
+    return max(
+        kl.texts if kl and kl.on == "general" else 0,
+        lora.init_rows if lora.init in FROM_GENERAL_ROWS else 0,
+    )

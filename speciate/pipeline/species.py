@@ -94,7 +94,7 @@ class Run:
             contamination = self.contamination(rows, parts)
             base = self.evaluation("base", model, tokenizer, parts)
             attached = attach(
-                model, self.lora(), self.setting.source, self.recipe.seed, material.niche, material.replay
+                model, self.lora(), self.setting.source, self.recipe.seed, material.niche, material.general
             )
             untrained = weights_digest(attached)
             training = self.training(rows, verifier)
@@ -124,7 +124,7 @@ class Run:
     def data(self, verifier: Verifier, population: Population) -> Rows:
         """Rows and items, from disk where they are there."""
         folder = self.folder.path / "data"
-        names = ("train", "replay", "dev", "test", "transfer")
+        names = ("train", "replay", "dev", "test", "transfer", "general")
         if not (folder / "manifest.json").exists():
             wanted = self.setting.niche.wanted
             total = wanted.train + wanted.dev + wanted.test + wanted.transfer
@@ -166,13 +166,13 @@ class Run:
 
     def material(self, tokenizer: "PreTrainedTokenizerBase", model: "CausalLM", rows: Rows) -> Material:
         """Training and dev rows as tokens, checked."""
-        niche, replay, dev = (
+        niche, replay, dev, general = (
             [encode(tokenizer, item.prompt, item.reference) for item in items]
-            for items in (rows.train, rows.replay, rows.dev)
+            for items in (rows.train, rows.replay, rows.dev, rows.general)
         )
-        check_rows([*niche, *replay], stop_tokens(model, tokenizer), self.recipe.train.max_length)
+        check_rows([*niche, *replay, *general], stop_tokens(model, tokenizer), self.recipe.train.max_length)
         names = [f"{item.family} {item.digest}" for item in (*rows.train, *rows.replay)]
-        return Material([*niche, *replay], niche, replay, dev, names)
+        return Material([*niche, *replay], niche, replay, dev, names, general)
 
     def evaluation(
         self,

@@ -42,6 +42,8 @@ class Material:
     dev: Sequence[Encoded]
     names: Sequence[str]
     """Of `rows`, for messages."""
+    general: Sequence[Encoded] = ()
+    """Of general skills, read and not trained on."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Stage:
 
     def _job(self, model: "PeftModel", material: Material, guard: KlGuard | None) -> Job:
         init = self.recipe.train.lora.init
-        looked_at = material.niche if init in FROM_NICHE_ROWS else material.replay if init in FROM_GENERAL_ROWS else ()
+        looked_at = material.niche if init in FROM_NICHE_ROWS else material.general if init in FROM_GENERAL_ROWS else ()
         return Job(
             source=self.setting.source,
             compute=self.setting.compute,

@@ -53,7 +53,8 @@ class Training:
             rows = [_whole(row["tokens"]) for row in read_jsonl(path)]
         else:
             # Of general rows the questions count too: they are text like any other.
-            rows = [_whole(row.input_ids) for row in material.replay] if kl.on == "replay" else list(material.niche)
+            general = {"general": material.general, "replay": material.replay}.get(kl.on)
+            rows = list(material.niche) if general is None else [_whole(row.input_ids) for row in general]
         return KlGuard(rows[: kl.texts], kl.rows, kl.coefficient, kl.direction, seed)
 
     def run(

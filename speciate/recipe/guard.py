@@ -18,8 +18,10 @@ class Kl(Section):
     """Weight of the mean divergence in nats per token."""
     direction: Literal["forward", "reverse"] = "forward"
     """forward, KL(base || adapter), keeps all that the base would say; reverse is KL(adapter || base)."""
-    on: Literal["self", "replay", "niche"] = "self"
-    """Tokens that are held: of texts that the base says by itself, of general rows, or of the niche's rows."""
+    on: Literal["self", "general", "replay", "niche"] = "self"
+    """Tokens that are held: of texts that the base says by itself, of rows of general skills that are drawn for this
+    alone, of the rows of replay, or of the niche's rows.
+    """
     rows: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Rows that are held beside each batch."""
     texts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
@@ -113,7 +115,7 @@ class Guard(Section):
     @classmethod
     def _has_rows_to_hold(cls, kl: Kl | None, info: ValidationInfo) -> Kl | None:
         if kl and kl.on == "replay" and info.data.get("replay") == 0:
-            raise ValueError("there are no replay rows to hold; raise guard.replay or set guard.kl.on=self")
+            raise ValueError("there are no replay rows to hold; raise guard.replay, or set guard.kl.on=general or self")
         return kl
 
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo,
 
 from speciate.recipe.fields import BelowOne, Count, Names, Positive, Section
 
-Kind = Literal["lora", "dora", "oft", "boft", "hra", "vera", "loha", "lokr", "shira", "osf", "fourierft"]
+Kind = Literal["lora", "dora", "oft", "boft", "hra", "vera", "loha", "lokr", "shira", "osf", "fourierft", "full"]
 Init = Literal[
     "default", "gaussian", "orthogonal", "eva", "pissa", "olora", "corda-kpm", "corda-ipm", "lora-ga", "milora",
     "oplora", "lora-null", "mica",
@@ -65,7 +65,9 @@ class Lora(Section):
     et al. 2023, Liu et al. 2024, Yuan et al. 2024) turn it by an orthogonal matrix; vera (Kopiczko et al. 2024)
     scales random matrices; loha and lokr (Hyeon-Woo et al. 2022, Yeh et al. 2024) are products of Hadamard and
     Kronecker; shira (Bhardwaj et al. 2024) changes few entries; osf (Nayak et al. 2025) all but the largest singular
-    directions; fourierft (Gao et al. 2024) few frequencies. All but lora are measured in batches of their own.
+    directions; fourierft (Gao et al. 2024) few frequencies; full trains a copy of each weight, which is full
+    fine-tuning of the targets: as large as they are, and the reference of studies. All but lora are measured in batches
+    of their own.
     """
     r: Annotated[int, Field(ge=1, le=1024)] = 16
     """Rank; of hra the number of reflections, of shira that of the lora with as many parameters."""
@@ -148,7 +150,7 @@ class Lora(Section):
             raise ValueError("is for kind: osf and for init: oplora; leave it out, or choose one of them")
         return preserved
 
-    def unfit(self, *, quantization: str, optimizer: str, general_rows: bool) -> str:
+    def unfit(self, *, quantization: str, optimizer: str) -> str:
         """Why the adapter cannot be trained so, and what to do; nothing where it can."""
         if quantization != "none" and self.kind not in IN_FOUR_BITS:
             return f"kind: {self.kind} cannot be put on a base of 4 bits: use one of {', '.join(sorted(IN_FOUR_BITS))}"
@@ -156,6 +158,4 @@ class Lora(Section):
             return "init: mica cannot look at a base of 4 bits: use init: milora, which begins from the same directions"
         if optimizer == "muon" and self.kind not in OF_MATRICES:
             return f"kind: {self.kind} has parameters that are no matrices, as muon needs: use optimizer: adamw"
-        if self.init in FROM_GENERAL_ROWS and not general_rows:
-            return f"init: {self.init} looks at rows of general skills, and there are none: set guard.replay above 0"
         return ""

@@ -116,6 +116,11 @@ class Train(Section):
     lora: Lora = Field(default_factory=Lora)
     """The adapter."""
 
+    @field_validator("lora")
+    @classmethod
+    def _suits_the_optimizer(cls, lora: Lora, info: ValidationInfo) -> Lora:
+        return _fit(lora, quantization="none", optimizer=str(info.data.get("optimizer")))
+
 
 class Evals(Section):
     """How base and adapter are measured, both on the same items."""
@@ -171,6 +176,25 @@ class Recipe(Section):
     gates: Gates = Field(default_factory=Gates)
     """What decides the verdict."""
 
+    @field_validator("train")
+    @classmethod
+    def _suits_the_base(cls, train: Train, info: ValidationInfo) -> Train:
+        base: Base | None = info.data.get("base")
+        if base:
+            _fit(train.lora, quantization=base.quantization, optimizer=train.optimizer)
+        return train
+
+    @field_validator("strength")
+    @classmethod
+    def _has_a_strength(cls, strength: Strength, info: ValidationInfo) -> Strength:
+        train: Train | None = info.data.get("train")
+        if train and strength.tried and train.lora.kind != "lora":
+            raise ValueError(
+                f"an adapter of kind: {train.lora.kind} has no strength that could be changed: leave tried out, or set "
+                "train.lora.kind=lora"
+            )
+        return strength
+
     @field_validator("hardware")
     @classmethod
     def _goes_with_the_rest(cls, hardware: Hardware, info: ValidationInfo) -> Hardware:
@@ -179,6 +203,11 @@ class Recipe(Section):
         guard: Guard | None = info.data.get("guard")
         if hardware.processes > 1 and info.data.get("stop"):
             raise ValueError("several processes cannot be measured on their way: leave stop out, or set processes: 1")
+        if hardware.packing and guard and guard.loss.kind in ("entropy", "mask-target"):
+            raise ValueError(
+                f"guard.loss={guard.loss.kind} reads all words at each place of each row, which rows laid end to end "
+                "do not show: set packing: false, or guard.loss to nll, dft or selective"
+            )
         if hardware.sharding == "none":
             return hardware
         if base and base.quantization != "none":
@@ -203,6 +232,12 @@ class Recipe(Section):
                 f"held_out_items is {data.held_out_items}, fewer than the {len(niche.held_out)} held-out families"
             )
         return data
+
+
+def _fit(lora: Lora, *, quantization: str, optimizer: str) -> Lora:
+    if reason := lora.unfit(quantization=quantization, optimizer=optimizer):
+        raise ValueError(reason)
+    return lora
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -193,6 +193,7 @@ def test_one_seed_begins_alike_and_another_one_otherwise(bench: Bench, init: str
         ({"init": "oplora", "preserved": 16}, r"train\.lora\.preserved: init oplora takes at most 15"),
         ({"kind": "oft", "block_size": 5}, "kind: oft, .* does not fit the base: Invalid `oft_block_size`"),
         ({"kind": "boft", "block_size": 5}, "kind: boft, .* does not fit the base: "),
+        ({"kind": "full", "dtype": "bfloat16"}, "in 16 bits small steps are lost: set base.dtype=float32"),
         ({"kind": "shira", "r": 30}, "kind: shira, .* does not fit the base: "),
     ],
 )
@@ -202,7 +203,7 @@ def test_what_the_base_has_no_room_for_is_refused(bench: Bench, changes: dict[st
         fresh(bench, replace(PLAIN, **changes))
 
 
-@pytest.mark.parametrize(("init", "said"), [("corda-kpm", r"general skills: set guard\.replay"), ("eva", "the niche")])
+@pytest.mark.parametrize(("init", "said"), [("corda-kpm", "general skills"), ("eva", "the niche")])
 def test_rows_that_are_not_there_are_asked_for(bench: Bench, init: str, said: str) -> None:
     with pytest.raises(PreflightError, match=f"init {init} looks at rows, and there are none of {said}"):
         attach(load_model(bench.source, FLOAT32), replace(PLAIN, init=init), bench.source, 0)

@@ -69,7 +69,7 @@ def test_a_loss_that_is_none_is_named(change: str, message: str) -> None:
 
 
 def test_replay_rows_cannot_be_held_where_there_are_none() -> None:
-    message = "there are no replay rows to hold; raise guard.replay or set guard.kl.on=self"
+    message = "there are no replay rows to hold; raise guard.replay, or set guard.kl.on=general or self"
     assert told("guard.replay=0", "guard.kl={on: replay}") == f"--set guard.kl={{on: replay}}: guard.kl: {message}"
     holds: Any = load_recipe(RECIPE, ["guard.kl={on: replay}"]).recipe.guard.kl
     assert holds.on == "replay"

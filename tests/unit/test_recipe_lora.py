@@ -61,13 +61,11 @@ def test_what_does_not_go_together_is_refused_at_the_later_key(keys: dict[str, A
 
 
 def test_what_an_adapter_cannot_be_trained_with_is_said() -> None:
-    fine: dict[str, Any] = {"quantization": "none", "optimizer": "adamw", "general_rows": True}
+    fine: dict[str, Any] = {"quantization": "none", "optimizer": "adamw"}
     muon: dict[str, Any] = {**fine, "optimizer": "muon"}
     four_bits: dict[str, Any] = {**fine, "quantization": "nf4"}
-    no_replay: dict[str, Any] = {**fine, "general_rows": False}
     assert {Lora(kind=kind).unfit(**fine) for kind in KINDS} | {Lora(init=init).unfit(**fine) for init in INITS} == {""}
     for kind in KINDS:
         assert bool(Lora(kind=kind).unfit(**four_bits)) == (kind not in IN_FOUR_BITS)
         assert bool(Lora(kind=kind).unfit(**muon)) == (kind not in OF_MATRICES)
-    assert "set guard.replay above 0" in Lora(init="lora-null").unfit(**no_replay)
     assert "use init: milora" in Lora(init="mica").unfit(**four_bits)
