@@ -48,11 +48,12 @@ def chain(rng: Random, spelling: str) -> tuple[str, str]:
 
 def measure(spelling: str, steps: int, seed: int, asked: int) -> dict[str, object]:
     """Right answers of `asked` after `steps` steps of 32 fresh theorems."""
-    from speciate.models.adapter import LoraShape, attach
+    from speciate.models.attaching import attach
     from speciate.models.base import find_compute, load_model, load_tokenizer, locate
     from speciate.models.decoding import Ask, Sampling, generate
     from speciate.models.population import BASE, Population
     from speciate.models.sampler import prompt_ids, stop_tokens, written
+    from speciate.models.shape import LoraShape
     from speciate.train.encoding import encode
     from speciate.train.sft import Sft, train
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from speciate.models.adapter import LoraShape, attach, save
+from speciate.models.adapter import save
+from speciate.models.attaching import attach
 from speciate.models.base import BaseSource, Compute, load_model, load_tokenizer, locate
+from speciate.models.shape import LoraShape
 from speciate.niches import skills
 from speciate.niches.base import Item
 from speciate.storage import digest_file

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "speciate"
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "hardware", "storage", "remembered", "progress"}),
+    frozenset({"differing", "errors", "hardware", "storage", "remembered", "progress"}),
     frozenset({"recipe", "records"}),
     frozenset({"niches", "models"}),
     frozenset({"data", "train", "evals"}),
@@ -22,7 +22,13 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli", "browse", "endings"}),
 )
 """A module imports from lower layers and from its own part; a part is a folder or a file of the package."""
-WITHIN_A_LAYER = {("storage", "errors"), ("remembered", "storage"), ("cli", "endings"), ("cli", "browse")}
+WITHIN_A_LAYER = {
+    ("differing", "storage"),
+    ("storage", "errors"),
+    ("remembered", "storage"),
+    ("cli", "endings"),
+    ("cli", "browse"),
+}
 ONLY_IN = {
     "torch": {"models", "train", "evals"},
     "trl": {"train"},

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from speciate.browse.answers import Relative
 from speciate.browse.found import Whole
 from speciate.browse.words import address, base_address
-from speciate.recipe import as_yaml, leaves
+from speciate.differing import leaves
+from speciate.recipe import as_yaml
 from speciate.records import AdapterCard, Card, Estimate, FamilyScore, Forgetting, RecipeDifference
 from speciate.reports import words
 from speciate.storage import canonical_json, indented_json

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 from safetensors import SafetensorError
 
 from speciate.errors import AdapterMismatch, InputError, StorageError
-from speciate.models.attaching import attach as attach
 from speciate.models.base import BaseSource, memory_digest
 from speciate.models.kinds import unfit
-from speciate.models.shape import LoraShape as LoraShape
 from speciate.models.sparse import always_checked, check_places
 from speciate.storage import canonical_json, digest_file, digest_json, read_json
 

@@ -9,6 +9,7 @@ from speciate import __version__
 from speciate.data import corpus as corpora
 from speciate.data import lookback
 from speciate.data.stories import story
+from speciate.differing import differing_keys
 from speciate.errors import InputError, ResumeMismatch
 from speciate.evals.runner import Settings, evaluate
 from speciate.evals.sources import Part
@@ -21,7 +22,7 @@ from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.pipeline.measuring import memory_of
 from speciate.pipeline.names import known_names
 from speciate.progress import Progress
-from speciate.recipe import LoadedBaseRecipe, differing_keys, find_data, recipe_digest, resolve
+from speciate.recipe import LoadedBaseRecipe, find_data, recipe_digest, resolve
 from speciate.recipe.suite import SamplingOf
 from speciate.storage import (
     folder_published_whole,

@@ -7,6 +7,7 @@ the common ones where that is asked for. All figures come from the rows; no reco
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from speciate.differing import leaves
 from speciate.evals import figures, stats
 from speciate.evals.figures import METRIC, Paired, paired
 from speciate.evals.multiplicity import holm
@@ -15,7 +16,6 @@ from speciate.pipeline.scores import samples_of, score_of, spreads_of
 from speciate.pipeline.shared import Common, shared_items
 from speciate.pipeline.subjects import Subject, subjects
 from speciate.pipeline.words import words
-from speciate.recipe import leaves
 from speciate.records import (
     ROLES,
     Arm,

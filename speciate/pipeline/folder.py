@@ -19,9 +19,10 @@ from typing import Any, cast
 from filelock import FileLock, Timeout
 
 from speciate import __version__, runs
+from speciate.differing import differing_keys
 from speciate.errors import Damaged, InputError, NotFound, ResumeMismatch, StorageError
 from speciate.models.base import BaseSource
-from speciate.recipe import LoadedRecipe, differing_keys, resolve, write_resolved
+from speciate.recipe import LoadedRecipe, resolve, write_resolved
 from speciate.storage import read_json, writable_folder, write_json
 
 START = "start.json"

@@ -16,9 +16,7 @@ from speciate.recipe.loading import (
 from speciate.recipe.problems import unknown_names
 from speciate.recipe.resolved import (
     as_yaml,
-    differing_keys,
     json_schema,
-    leaves,
     recipe_digest,
     resolve,
     write_resolved,
@@ -36,10 +34,8 @@ __all__ = [
     "Recipe",
     "Suite",
     "as_yaml",
-    "differing_keys",
     "find_data",
     "json_schema",
-    "leaves",
     "load_base_recipe",
     "load_either",
     "load_recipe",

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from speciate.recipe import differing_keys
+from speciate.differing import differing_keys
 from speciate.records import Branch, Kin, Listed, Phylogeny
 from speciate.registry import query
 

@@ -12,13 +12,15 @@ from speaking import answer
 
 from speciate.errors import LongestBatchFailed, NothingTrainable, TrainingDiverged
 from speciate.evals.intact import check_adapter, check_base, probe
-from speciate.models.adapter import LoraShape, attach, trainable, weights_digest
+from speciate.models.adapter import trainable, weights_digest
+from speciate.models.attaching import attach
 from speciate.models.base import (
     Compute,
     Precision,
     load_model,
     memory_digest,
 )
+from speciate.models.shape import LoraShape
 from speciate.niches import skills
 from speciate.storage import read_json
 from speciate.train import sft

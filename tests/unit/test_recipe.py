@@ -6,11 +6,11 @@ from typing import Protocol
 
 import pytest
 
+from speciate.differing import differing_keys
 from speciate.errors import InputError, RecipeError
 from speciate.recipe import (
     LoadedRecipe,
     Recipe,
-    differing_keys,
     find_data,
     load_base_recipe,
     load_either,
