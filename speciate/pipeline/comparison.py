@@ -121,6 +121,7 @@ def arm_of(label: str, group: Sequence[Subject], pairs: Mapping[Role, Paired]) -
         troubles=[trouble for subject in group for trouble in figures.troubles(label, subject.rows)]
         + (figures.troubles("base", first.base_rows) if first.adapter else []),
         contamination=record.contamination if record else None,
+        chosen=record.chosen if isinstance(record, RunRecord) else {},
         curve=first.curve,
         cost=means([subject.cost for subject in group]),
         provenance=dict(first.provenance),

@@ -12,7 +12,7 @@ from speciate.pipeline.setting import Setting, sft_of
 from speciate.pipeline.stage import Material, Stage
 from speciate.pipeline.trials import Bench, strongest
 from speciate.progress import Progress
-from speciate.records.trials import Chosen
+from speciate.records.trials import Choice, Chosen
 from speciate.storage import read_json, read_jsonl, write_json, write_jsonl
 from speciate.train.divergence import KlGuard
 from speciate.train.encoding import Encoded
@@ -63,11 +63,11 @@ class Training:
         tokenizer: "PreTrainedTokenizerBase",
         material: Material,
         guard: KlGuard | None,
-    ) -> dict[str, Chosen]:
+    ) -> dict[Choice, Chosen]:
         """Train the adapter in place, take its best checkpoint and its strength as the recipe asks; what was chosen."""
         recipe = self.setting.loaded.recipe
         stage = Stage(self.setting, self.folder, self.progress)
-        chosen: dict[str, Chosen] = {}
+        chosen: dict[Choice, Chosen] = {}
         steps = sft_of(recipe).steps(len(material.rows))
         if recipe.stop is None:
             stage.run(model, tokenizer, material, guard, None)
@@ -92,7 +92,7 @@ class Training:
         return chosen
 
 
-def chosen_in(folder: RunFolder) -> dict[str, Chosen]:
+def chosen_in(folder: RunFolder) -> dict[Choice, Chosen]:
     """What was chosen in a run."""
     path = folder.path / "chosen.json"
     return {name: Chosen.model_validate(one) for name, one in read_json(path).items()} if path.exists() else {}

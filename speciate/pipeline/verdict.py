@@ -25,7 +25,7 @@ from speciate.records import (
     RunRecord,
     TextLoss,
 )
-from speciate.records.trials import Chosen
+from speciate.records.trials import Choice, Chosen
 from speciate.registry import store
 from speciate.storage import disk_errors, read_json, write_json
 
@@ -58,7 +58,7 @@ class Evidence:
     """For some items of the niche, by digest, whether a proof that needs no model does."""
     contamination: Contamination
     versions: dict[str, str]
-    chosen: dict[str, Chosen]
+    chosen: dict[Choice, Chosen]
     """Checkpoint and strength, where several were tried on development items."""
 
     def pairs(self, role: Role) -> Paired:

@@ -19,6 +19,7 @@ from speciate.records.figures import (
     Trouble,
 )
 from speciate.records.rows import Role
+from speciate.records.trials import Choice, Chosen
 
 
 class CurvePoint(Record):
@@ -64,6 +65,8 @@ class Arm(Record):
     intact: Intact | None = None
     troubles: list[Trouble] = Field(default_factory=list[Trouble])
     contamination: Contamination | None = None
+    chosen: dict[Choice, Chosen] = Field(default_factory=dict[Choice, Chosen])
+    """`checkpoint` and `strength` of its first seed, where several were tried on development items."""
     curve: list[CurvePoint] = Field(default_factory=list[CurvePoint])
     """Of its first seed."""
     cost: dict[str, float] = Field(default_factory=dict[str, float])

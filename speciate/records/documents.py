@@ -16,7 +16,7 @@ from speciate.records.figures import (
     Intact,
     Trouble,
 )
-from speciate.records.trials import Chosen
+from speciate.records.trials import Choice, Chosen
 
 
 class OwnAnswers(Record):
@@ -75,7 +75,7 @@ class Findings(Document):
     """Name and version of the general suite."""
     suite_digest: str = ""
     """Of the general suite and all of its items."""
-    chosen: dict[str, Chosen] = Field(default_factory=dict[str, Chosen])
+    chosen: dict[Choice, Chosen] = Field(default_factory=dict[Choice, Chosen])
     """`checkpoint` and `strength`, where several were tried on development items."""
     hammer: Baseline | None = None
     """What Lean's automation does without a model."""

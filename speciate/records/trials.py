@@ -1,8 +1,13 @@
 """What was measured on development items while an adapter was made: at steps of its training, at strengths after it."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from speciate.records.base import Record
+
+Choice = Literal["checkpoint", "strength"]
+"""What is chosen on development items."""
 
 
 class Trial(Record):

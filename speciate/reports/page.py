@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from speciate.records import Arm, Comparison
-from speciate.reports import flips, planes, plots, shares, views, words
+from speciate.reports import choices, flips, planes, plots, shares, views, words
 from speciate.reports.families import counted
 from speciate.reports.plain import line
 from speciate.reports.sheet import symbols
@@ -83,6 +83,8 @@ def _values(comparison: Comparison, most_families: int) -> dict[str, Any]:
         "contrasts": views.contrasts_table(comparison, numbers, _MOST_CONTRASTS[0]),
         "contrast_plot": Markup(plots.contrasts(contrasts, arms) if len(contrasts) <= _MOST_CONTRASTS[1] else ""),
         "curves": _curves(arms),
+        "choices": choices.table(arms),
+        "choice_plots": [(Markup(drawing), caption) for drawing, caption in choices.drawings(arms)],
         "recipe": shares.recipe(comparison, len(arms)),
         "recipe_left_out": max(0, len(comparison.recipe) - 40),
         "provenance": shares.provenance(arms),

@@ -28,7 +28,7 @@ from speciate.records import (
     Outcome,
     RunRecord,
 )
-from speciate.reports import words
+from speciate.reports import choices, words
 from speciate.reports.plain import line, plain
 from speciate.reports.words import HELD_OUT, MEANINGS
 
@@ -126,6 +126,7 @@ def evidence(of: Findings, drifts: Iterable[Drift] = ()) -> RenderableType:
     rows += [("Drift", Text(f"{words.ROLES[drift.role]}: {words.drifted(drift)}")) for drift in drifts]
     for gate in outcomes.values():
         rows.append(("Gate", Text.assemble(plain(gate.gate, gate.explanation), ": ", _outcome(gate))))
+    rows += [(choices.MEANING[name], Text(plain(choices.told(name, chosen)))) for name, chosen in of.chosen.items()]
     rows.append(("Base", intact_line(of.intact)))
     return facts(rows)
 

@@ -16,6 +16,7 @@ from speciate.records import (
     Outcome,
     RunRecord,
 )
+from speciate.records.trials import Chosen, Trial
 
 DIGEST = "sha256:" + "ab12" * 16
 
@@ -156,6 +157,26 @@ def card(species: str = "lean-prover", version: int = 1, digest: str = DIGEST, *
         "cost": {"seconds": 412.0, "peak_memory_bytes": 2_913_000_000.0},
     }
     return AdapterCard.model_validate(content | changed)
+
+
+def chosen(why: str = "the strongest whose forgetting on development items is below the bound") -> Chosen:
+    """Three strengths, of which the middle one was taken."""
+    trials = [
+        Trial(
+            step=800,
+            strength=strength,
+            niche=0.8 * strength,
+            gain=0.75 * strength,
+            gain_ci95=(0.7 * strength, 0.8 * strength),
+            forgetting=loss,
+            forgetting_upper=loss + 0.01,
+            niche_items=100,
+            general_items=380,
+            passed=loss < 0.03,
+        )
+        for strength, loss in ((1.0, 0.04), (0.9, 0.02), (0.8, 0.01))
+    ]
+    return Chosen(taken=trials[1], why=why, trials=trials, without=["harness_task"])
 
 
 def run_record(verdict: Outcome = "passed", **changed: Any) -> RunRecord:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from example_comparisons import comparison
-from example_records import DIGEST, card, families, forgetting, gain, gates, intact, run_record
+from example_records import DIGEST, card, chosen, families, forgetting, gain, gates, intact, run_record
 from pydantic import BaseModel
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -53,6 +53,7 @@ def everything(hostile: str = "") -> list[RenderableType]:
         device=f"cpu{hostile}",
         notes=[f"a note {hostile}"],
         families=marked,
+        chosen={"strength": chosen(hostile or "it was best"), "checkpoint": chosen(hostile or "it was best")},
     )
     short = Listed.model_validate(summary_of(made) | {"aliases": [f"best{hostile}"]})
     listed = render_list([short], 1, [f"a damaged card {hostile}"])
