@@ -5,7 +5,7 @@ evaluation, so a run that was stopped goes on where it was, and a second one doe
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -18,6 +18,7 @@ from speciate.pipeline.measuring import memory_of
 from speciate.progress import Progress
 from speciate.recipe import Recipe
 from speciate.recipe.fields import MAX_ITEMS
+from speciate.recipe.guard import Distill, OnPolicy
 from speciate.recipe.suite import SamplingOf
 from speciate.records import DataManifest, Role
 from speciate.records.documents import OwnAnswers
@@ -42,7 +43,8 @@ class Own:
     @property
     def wanted(self) -> bool:
         """Whether the recipe asks for the base's own words at all."""
-        return self.recipe.guard.replay_from == "self" or self.recipe.guard.on_policy is not None
+        guard = self.recipe.guard
+        return guard.replay_from == "self" or guard.on_policy is not None or guard.distill is not None
 
     def rows(self, made: Rows, measured: Sequence[Item]) -> Rows:
         """The rows as the recipe's guard wants them, in the base's words where it says so, and what was done in the
@@ -50,12 +52,17 @@ class Own:
         """
         guard = self.recipe.guard
         replay = self.replay(made.replay) if guard.replay_from == "self" else made.replay
-        train = self.on_policy(made.train) if guard.on_policy else made.train
+        answered, asked = self.answered(made.train, guard.on_policy, "on-policy", "hearing the base on the niche", bare)
+        train, shown = self.answered(
+            answered, guard.distill, "distill", "hearing the base say answers in its own words", showing, made.train
+        )
         own = OwnAnswers(
             replay=len(replay) if guard.replay_from == "self" else 0,
             replay_left_out=len(made.replay) - len(replay),
-            asked=self.tasks(len(made.train)),
-            replaced=sum(new is not old for new, old in zip(train, made.train, strict=True)),
+            asked=asked,
+            replaced=sum(new is not old for new, old in zip(answered, made.train, strict=True)),
+            shown=shown,
+            reworded=sum(new.reference != old.reference for new, old in zip(train, answered, strict=True)),
         )
         evaluated = [*made.dev, *made.test, *made.transfer, *measured]
         before = len(train) + len(replay)
@@ -68,33 +75,41 @@ class Own:
         answers = self.answers(items, sampling, "general", "hearing the base on general skills")
         return [replace(found.item, reference=found.text) for found in answers if ended(found)]
 
-    def on_policy(self, items: Sequence[Item]) -> list[Item]:
-        """The items, with the first right answer of the base where it has one among those it was asked for."""
-        guard = self.recipe.guard.on_policy
-        assert guard
-        chosen = sorted(Random(f"{self.recipe.seed}/on-policy").sample(range(len(items)), self.tasks(len(items))))
-        asked = [items[place] for place in chosen]
-        sampling = self.sampling(guard.temperature, guard.samples)
-        answers = self.answers(asked, sampling, "niche", "hearing the base on the niche")
-        right: dict[str, str] = {}
+    def answered(
+        self,
+        items: Sequence[Item],
+        how: OnPolicy | Distill | None,
+        name: str,
+        doing: str,
+        prompt: Callable[[Item], str],
+        given: Sequence[Item] | None = None,
+    ) -> tuple[list[Item], int]:
+        """The items, with the first right answer of the base where it has one among those it was asked for; and how
+        many it was asked for. With `given` only items that are still as given are asked for.
+        """
+        if how is None:
+            return list(items), 0
+        count = round(len(items) * how.fraction)
+        chosen = sorted(Random(f"{self.recipe.seed}/{name}").sample(range(len(items)), count))
+        chosen = [place for place in chosen if given is None or items[place] is given[place]]
+        asked = {items[place].digest: items[place] for place in chosen}
+        put = [replace(item, prompt=prompt(item)) for item in (items[place] for place in chosen)]
+        answers = self.answers(put, self.sampling(how.temperature, how.samples), "niche", doing)
         tries = list({(one.item.digest, one.text): one for one in answers if ended(one)}.values())
+        right: dict[str, str] = {}
         with self.progress.phase("judging the base's answers", len(tries)) as phase:
             for start in range(0, len(tries), JUDGED_AT_ONCE):
-                batch = tries[start : start + JUDGED_AT_ONCE]
+                batch = [replace(one, item=asked[one.item.digest]) for one in tries[start : start + JUDGED_AT_ONCE]]
                 for found, verdict in zip(batch, verdicts(batch, self.verifier), strict=True):
                     if verdict.score == 1.0:
                         right.setdefault(found.item.digest, found.text)
                 phase.advance(len(batch))
         own = {place: right.get(items[place].digest) for place in chosen}
-        return [
+        kept = [
             item if (text := own.get(place)) is None else replace(item, reference=text)
             for place, item in enumerate(items)
         ]
-
-    def tasks(self, rows: int) -> int:
-        """How many rows of the niche the base is asked for."""
-        guard = self.recipe.guard.on_policy
-        return round(rows * guard.fraction) if guard else 0
+        return kept, len(chosen)
 
     def sampling(self, temperature: float, samples: int) -> SamplingOf:
         """How the base's answers are drawn."""
@@ -113,6 +128,16 @@ class Own:
         doing_it = self.progress.phase(doing, len(items) * sampling.samples)
         with doing_it as phase, memory_of({BASE: self.identity}) as memory:
             return ask(self.population, [BASE], part, memory, settings, phase.advance)[BASE]
+
+
+def bare(item: Item) -> str:
+    """The task alone."""
+    return item.prompt
+
+
+def showing(item: Item) -> str:
+    """The task with its answer, to be said again."""
+    return f"{item.prompt}\n\nAn answer that is right:\n{item.reference}\n\nAnswer in your own words."
 
 
 def ended(found: Answered) -> bool:
@@ -148,6 +173,9 @@ def notes_on(manifest: DataManifest) -> list[str]:
             f"guard.on_policy: the base got none of {own.asked:,} tasks right, so every row keeps its given answer; "
             "more guard.on_policy.samples may find some"
         )
+    if own and own.shown:
+        more = "" if own.reworded else "; a base that follows what stands in its prompt may have some"
+        notes.append(f"guard.distill: {own.reworded:,} of {own.shown:,} answers are said in the base's own words{more}")
     if own and own.replay_left_out:
         total = own.replay + own.replay_left_out
         notes.append(

@@ -39,6 +39,19 @@ class OnPolicy(Section):
     """How freely they are drawn."""
 
 
+class Distill(Section):
+    """Self-distillation: the base is shown each answer and says it in its own words (Yang et al. 2024, arXiv
+    2402.13669); what the verifier accepts takes its place. It needs a base that follows what stands in its prompt.
+    """
+
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Fraction of the niche's rows whose answer is shown."""
+    samples: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Answers that are drawn for each, of which the first right one is taken."""
+    temperature: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """How freely they are drawn; 0 takes the base's likeliest words."""
+
+
 class PlainLoss(Section):
     """A loss without settings."""
 
@@ -108,6 +121,8 @@ class Guard(Section):
     """Divergence to the base; null adds none."""
     on_policy: OnPolicy | None = None
     """Answers of the base in place of given ones; null keeps those given."""
+    distill: Distill | None = None
+    """Given answers in the base's own words; null keeps them. With on_policy: those that it has no own answer to."""
     loss: Loss = PlainLoss()
     """Loss of each token: nll, dft, entropy, selective or mask-target, by its name or as a section with `kind`."""
 

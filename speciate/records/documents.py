@@ -30,6 +30,10 @@ class OwnAnswers(Record):
     """Rows of the niche that the base was asked for."""
     replaced: int = 0
     """Of these, the rows whose given answer one of the base took the place of, the verifier having accepted it."""
+    shown: int = 0
+    """Rows of the niche whose given answer the base was shown."""
+    reworded: int = 0
+    """Of these, the rows where what it then said was accepted by the verifier, and is not what it was shown."""
 
 
 class DataManifest(Document):

@@ -190,3 +190,49 @@ def test_a_base_without_a_chat_template_says_documents(random_llama: Path, monke
     assert [text[0] for text in texts] == [tokenizer.eos_token_id] * 4
     tokenizer.bos_token = "<|user|>"
     assert beginning(tokenizer) == (tokenizer.convert_tokens_to_ids("<|user|>"),)
+
+
+class Agreeing(ExactMatch):
+    """Accepts everything, and keeps the tasks that it was asked to judge."""
+
+    def __init__(self) -> None:
+        self.prompts: list[str] = []
+
+    def verify(self, items: Sequence[Item], answers: Sequence[str]) -> Iterator[Verdict]:
+        self.prompts += [item.prompt for item in items]
+        yield from (Verdict(1.0, "ok") for _ in answers)
+
+
+@pytest.mark.usefixtures("home")
+def test_the_base_is_shown_an_answer_and_judged_on_the_task_itself(
+    population: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put: list[str] = []
+    generate = decoding.generate
+
+    def heard(population: Population, asks: Sequence[Any], *rest: Any, **given: Any) -> Any:
+        put.extend(str(population.tokenizer.decode(list(ask.ids))) for ask in asks)
+        return generate(population, asks, *rest, **given)
+
+    monkeypatch.setattr("speciate.evals.runner.generate", heard)
+    verifier = Agreeing()
+    found = own(population, "guard.distill={temperature: 0}", verifier=verifier).rows(made(), [])
+    assert put
+    assert all("An answer that is right:" in text for text in put)
+    assert set(verifier.prompts) <= {item.prompt for item in TRAIN}
+    told = found.manifest.own_answers
+    assert told
+    assert told.shown == len(TRAIN)
+    assert told.reworded == sum(new.reference != old.reference for new, old in zip(found.train, TRAIN, strict=True))
+    assert [item.prompt for item in found.train] == [item.prompt for item in TRAIN]
+    assert found.manifest.digest == digest(found)
+    [note] = notes_on(found.manifest)
+    assert note.startswith(f"guard.distill: {told.reworded} of 12 answers are said in the base's own words")
+
+
+@pytest.mark.usefixtures("home")
+def test_only_what_the_base_has_no_own_answer_to_is_shown(population: Population) -> None:
+    both = own(population, "guard.on_policy={samples: 2}", "guard.distill={}", verifier=Spelt()).rows(made(), [])
+    told = both.manifest.own_answers
+    assert told
+    assert told.shown == len(TRAIN) - told.replaced
