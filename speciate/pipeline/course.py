@@ -2,6 +2,7 @@
 the training ends where the recipe says so, and the best of what was kept is taken. Then its strength is chosen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,10 @@ class Course:
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
         return (self.folder / "ended.json").exists()
+
+    def looking_after(self, steps: int) -> Callable[["PeftModel", int], bool]:
+        """How a stage looks that begins after so many steps of others."""
+        return lambda model, step: self.look(model, steps + step)
 
     def look(self, model: "PeftModel", step: int) -> bool:
         """Keep and try the adapter; whether the training ends here."""

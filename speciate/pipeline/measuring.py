@@ -100,7 +100,8 @@ def measure(
             rows[member] += found
     recalled, tokens = memory.recalled, memory.tokens
     adapters = [member for member in missing if member != BASE]
-    with progress.phase(f"{doing}: losses and drift"):
+    more = asked.texts or (adapters and drift)
+    with progress.phase(f"{doing}: losses and drift") if more else contextlib.nullcontext():
         losses = text_losses(population, missing, asked.texts, memory, settings)
         moves = item_drift(population, adapters, asked.parts, memory, settings) if adapters and drift else {}
     for member in missing:

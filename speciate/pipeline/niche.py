@@ -77,7 +77,7 @@ def niche_of(loaded: LoadedRecipe) -> NicheParts:
 
 def general_rows(recipe: Recipe) -> int:
     """Rows of general skills that are read and not trained on: those that a guard holds, or that an init looks at."""
-    kl, lora = recipe.guard.kl, recipe.train.lora
+    kl, lora = recipe.guard.kl, recipe.lora
     return max(
         kl.texts if kl and kl.on == "general" else 0,
         lora.init_rows if lora.init in FROM_GENERAL_ROWS else 0,

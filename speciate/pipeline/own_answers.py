@@ -123,7 +123,7 @@ class Own:
     def answers(self, items: Sequence[Item], sampling: SamplingOf, role: Role, doing: str) -> list[Answered]:
         """What the base says to each item, no longer than a training row may be."""
         part = Part(role, items, None, sampling)
-        context = min(self.settings.context or 2**62, self.recipe.train.max_length)
+        context = min(self.settings.context or 2**62, self.recipe.train[0].max_length)
         settings = replace(self.settings, context=context)
         doing_it = self.progress.phase(doing, len(items) * sampling.samples)
         with doing_it as phase, memory_of({BASE: self.identity}) as memory:

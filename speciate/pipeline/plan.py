@@ -20,7 +20,7 @@ from speciate.pipeline.estimates import highest_memory, seconds
 from speciate.pipeline.machine import quiet_libraries
 from speciate.pipeline.setting import Setting, named, prepare, sft_of
 from speciate.pipeline.stage import room_of, shape_of
-from speciate.recipe import LoadedRecipe, recipe_digest, resolve
+from speciate.recipe import LoadedRecipe, Recipe, recipe_digest, resolve
 from speciate.records import Document
 from speciate.train.encoding import IGNORED, Encoded, check_rows, encode
 
@@ -103,7 +103,8 @@ def _with_base(setting: Setting) -> Plan:
     facts = _of_recipe(loaded, wanted, setting.questions.items)
     base = sizes(source, shape_of(recipe))
     room = room_of(setting, base, max(lengths))
-    tokens = round(sum(lengths) / len(lengths) * facts["rows"] * recipe.train.epochs)
+    read = sum(stage.epochs * rows for stage, rows in zip(recipe.train, rows_of(recipe, wanted), strict=True))
+    tokens = round(sum(lengths) / len(lengths) * read)
     return Plan(
         **facts,
         base={"name": source.name, "revision": source.revision, "digest": source.digest},
@@ -124,7 +125,8 @@ def _with_base(setting: Setting) -> Plan:
 def _of_recipe(loaded: LoadedRecipe, wanted: Wanted, general: int) -> dict[str, Any]:
     """What follows from the recipe alone."""
     recipe, settings = loaded.recipe, sft_of(loaded.recipe)
-    replayed = round(wanted.train * wanted.replay / (1 - wanted.replay))
+    replayed = replayed_of(wanted)
+    stages = enumerate(rows_of(recipe, wanted))
     return {
         "species": recipe.species,
         "recipe": resolve(recipe),
@@ -132,9 +134,21 @@ def _of_recipe(loaded: LoadedRecipe, wanted: Wanted, general: int) -> dict[str, 
         "rows": wanted.train + replayed,
         "replay_rows": replayed,
         "rows_in_a_step": settings.batch_size * settings.batches_in_a_step,
-        "steps": settings.steps(wanted.train + replayed),
+        "steps": sum(sft_of(recipe, number).steps(rows) for number, rows in stages),
         "evaluation_items": wanted.test + wanted.transfer + general,
     }
+
+
+def replayed_of(wanted: Wanted) -> int:
+    """Rows of general skills among those that are trained on."""
+    return round(wanted.train * wanted.replay / (1 - wanted.replay))
+
+
+def rows_of(recipe: Recipe, wanted: Wanted) -> list[int]:
+    """The rows that each stage reads."""
+    general = replayed_of(wanted)
+    rows = {"all": wanted.train + general, "niche": wanted.train, "general": general}
+    return [rows[stage.rows] for stage in recipe.train]
 
 
 def sample_of(setting: Setting, tokenizer: "PreTrainedTokenizerBase") -> list[Encoded]:
@@ -145,7 +159,7 @@ def sample_of(setting: Setting, tokenizer: "PreTrainedTokenizerBase") -> list[En
     drawn, _ = draw(setting.niche.stream, f"{recipe.seed}/train", counts, "train", setting.niche.seen)
     sample = [*drawn, *replay_rows(round(len(drawn) * wanted.replay / (1 - wanted.replay)), recipe.seed)]
     encoded = [encode(tokenizer, item.prompt, item.reference) for item in sample]
-    check_rows(encoded, stop_tokens(None, tokenizer), recipe.train.max_length)
+    check_rows(encoded, stop_tokens(None, tokenizer), recipe.train[0].max_length)
     return encoded
 
 

@@ -15,6 +15,9 @@ from speciate.recipe import LoadedRecipe, LoadedSuite, Recipe, find_data, load_s
 from speciate.train.sft import Sft
 from speciate.train.token_losses import TokenLoss
 
+OTHER_ORDER = 1_000_003
+"""Between the seeds of two stages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -42,7 +45,7 @@ def named(loaded: LoadedRecipe) -> tuple[NicheParts, LoadedSuite, Compute]:
         message = f"there is no suite {recipe.evals.suite!r} (looked for {SUITES}/{recipe.evals.suite}.yaml)"
         raise_problem(loaded, "evals.suite", message)
     suite = load_suite(suite_path)
-    found = find_compute(recipe.base.dtype, recipe.train.precision)
+    found = find_compute(recipe.base.dtype, recipe.train[0].precision)
     compute = replace(found, attention=recipe.hardware.attention)
     check_hardware(loaded, compute)
     return niche, suite, compute
@@ -54,7 +57,7 @@ def prepare(loaded: LoadedRecipe) -> Setting:
     niche, suite, compute = named(loaded)
     source = locate(recipe.base.model, find_data(recipe.base.model, loaded.path), recipe.base.revision)
     longest = context_length(source)
-    if longest is not None and recipe.train.max_length > longest:
+    if longest is not None and recipe.train[0].max_length > longest:
         raise_problem(loaded, "train.max_length", f"is more than the {longest} tokens that the base can read")
     asked = questions(suite, per_family=recipe.evals.general_items, fits=fitting(source))
     if any(part.role != "general" for part in asked.parts) or asked.harness:
@@ -77,9 +80,9 @@ def fitting(source: BaseSource) -> Fits:
     return fits
 
 
-def sft_of(recipe: Recipe) -> Sft:
-    """The recipe's training settings, as the trainer takes them."""
-    train = recipe.train
+def sft_of(recipe: Recipe, stage: int = 0) -> Sft:
+    """The settings of one stage of the recipe's training, as the trainer takes them."""
+    train = recipe.train[stage]
     return Sft(
         epochs=train.epochs,
         batch_size=train.batch_size,
@@ -91,7 +94,8 @@ def sft_of(recipe: Recipe) -> Sft:
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
         checkpoint_every=train.checkpoint_every,
-        seed=recipe.seed,
+        # The rows of each stage come in an order of their own.
+        seed=(recipe.seed + stage * OTHER_ORDER) % 2**32,
         processes=recipe.hardware.processes,
         activation_checkpointing=recipe.hardware.activation_checkpointing,
         packing=recipe.hardware.packing,

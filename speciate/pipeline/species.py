@@ -170,9 +170,9 @@ class Run:
             [encode(tokenizer, item.prompt, item.reference) for item in items]
             for items in (rows.train, rows.replay, rows.dev, rows.general)
         )
-        check_rows([*niche, *replay, *general], stop_tokens(model, tokenizer), self.recipe.train.max_length)
+        check_rows([*niche, *replay, *general], stop_tokens(model, tokenizer), self.recipe.train[0].max_length)
         names = [f"{item.family} {item.digest}" for item in (*rows.train, *rows.replay)]
-        return Material([*niche, *replay], niche, replay, dev, names, general)
+        return Material(niche, replay, dev, names, general)
 
     def evaluation(
         self,

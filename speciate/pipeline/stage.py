@@ -13,20 +13,22 @@ from speciate.pipeline.setting import Setting, sft_of, token_loss_of
 from speciate.progress import Progress
 from speciate.recipe import Recipe
 from speciate.recipe.lora import FROM_GENERAL_ROWS, FROM_NICHE_ROWS
-from speciate.storage import write_json
+from speciate.storage import read_json, write_json
 from speciate.train.divergence import KlGuard
 from speciate.train.encoding import Encoded
 from speciate.train.footprint import Work
 from speciate.train.job import Job
 from speciate.train.launch import train_in_processes
 from speciate.train.memory import Room, memory_must_hold
-from speciate.train.sft import Measured, Step, preflight
+from speciate.train.sft import Measured, Sft, Step, preflight
 from speciate.train.sft import train as train_alone
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
+SPEED = "speed.json"
+"""Tokens and seconds of all stages."""
 WHOLE_LOGITS = ("entropy", "mask-target")
 """Losses that read the logits of all words."""
 
@@ -35,15 +37,19 @@ WHOLE_LOGITS = ("entropy", "mask-target")
 class Material:
     """What a training reads, as tokens."""
 
-    rows: Sequence[Encoded]
-    """All that are trained on."""
     niche: Sequence[Encoded]
     replay: Sequence[Encoded]
     dev: Sequence[Encoded]
     names: Sequence[str]
-    """Of `rows`, for messages."""
+    """Of the rows of the niche, then of those of replay, for messages."""
     general: Sequence[Encoded] = ()
     """Of general skills, read and not trained on."""
+
+    def rows(self, which: str) -> tuple[list[Encoded], list[str]]:
+        """The rows that a stage trains on, as its recipe names them, and their names."""
+        both = [*self.niche, *self.replay]
+        first, last = (len(self.niche) if which == "general" else 0), (len(self.niche) if which == "niche" else None)
+        return both[first:last], list(self.names[first:last])
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Stage:
     setting: Setting
     folder: RunFolder
     progress: Progress
+    number: int = 0
+    """Among the stages of its recipe, the first being 0."""
 
     def run(
         self,
@@ -66,13 +74,16 @@ class Stage:
 
         Raises LongestBatchFailed, TrainingDiverged, TrainingOutOfMemory, WorkerFailed.
         """
-        settings, compute = sft_of(self.recipe), self.setting.compute
-        checkpoints = self.folder.path / "checkpoints"
-        room = self._room(model, material)
+        settings, compute = self.settings, self.setting.compute
+        rows, names = material.rows(self.recipe.train[self.number].rows)
+        checkpoints = self.folder.path / ("checkpoints" if self.number == 0 else f"checkpoints-{self.number + 1}")
+        room = self._room(model, rows)
         if room.warning:
             self.progress.say(f"warning: {room.warning}")
-        total = settings.steps(len(material.rows))
-        with self.folder.timed("train"), self.progress.phase("training", total) as phase:
+        total = settings.steps(len(rows))
+        stages = len(self.recipe.train)
+        doing = "training" if stages == 1 else f"training, stage {self.number + 1} of {stages}"
+        with self.folder.timed("train"), self.progress.phase(doing, total) as phase:
             reached = 0
 
             def told(step: Step) -> None:
@@ -83,15 +94,15 @@ class Stage:
 
             with memory_must_hold(room, checkpoints):
                 if settings.processes > 1:
-                    job = self._job(model, material, guard)
+                    job = self._job(model, material, rows, names, guard)
                     trained = train_in_processes(model, job, self.folder.path / "workers", checkpoints, told)
                 else:
-                    preflight(model, material.rows, settings, cast(int, tokenizer.pad_token_id), compute)
+                    preflight(model, rows, settings, cast(int, tokenizer.pad_token_id), compute)
                     loss = token_loss_of(self.recipe)
-                    given = (material.rows, material.dev, settings, compute, checkpoints, told, guard, look, loss)
-                    trained = train_alone(model, tokenizer, *given, material.names)
+                    given = (rows, material.dev, settings, compute, checkpoints, told, guard, look, loss)
+                    trained = train_alone(model, tokenizer, *given, names)
         if trained.steps > trained.resumed_from:
-            write_json(self.folder.path / "speed.json", {"tokens_per_second": trained.tokens / trained.seconds})
+            self._measured(trained.tokens, trained.seconds)
         return trained.steps
 
     @property
@@ -99,34 +110,52 @@ class Stage:
         """What is asked for."""
         return self.setting.loaded.recipe
 
-    def _room(self, model: "PeftModel", material: Material) -> Room:
+    @property
+    def settings(self) -> Sft:
+        """As the trainer takes them."""
+        return sft_of(self.recipe, self.number)
+
+    def _measured(self, tokens: int, seconds: float) -> None:
+        """Add to what all stages of this run have trained in what time."""
+        path = self.folder.path / SPEED
+        before: dict[str, float] = read_json(path) if path.exists() else {"tokens": 0, "seconds": 0.0}
+        write_json(path, {"tokens": before["tokens"] + tokens, "seconds": before["seconds"] + seconds})
+
+    def _room(self, model: "PeftModel", rows: Sequence[Encoded]) -> Room:
         trained = sum(parameter.numel() for parameter in trainable(model).values())
         base = replace(sizes(self.setting.source, shape_of(self.recipe)), trainable=trained)
-        return room_of(self.setting, base, max(len(row.input_ids) for row in material.rows))
+        return room_of(self.setting, base, max(len(row.input_ids) for row in rows))
 
-    def _job(self, model: "PeftModel", material: Material, guard: KlGuard | None) -> Job:
-        init = self.recipe.train.lora.init
+    def _job(
+        self,
+        model: "PeftModel",
+        material: Material,
+        rows: Sequence[Encoded],
+        names: Sequence[str],
+        guard: KlGuard | None,
+    ) -> Job:
+        init = self.recipe.lora.init
         looked_at = material.niche if init in FROM_NICHE_ROWS else material.general if init in FROM_GENERAL_ROWS else ()
         return Job(
             source=self.setting.source,
             compute=self.setting.compute,
             quantization=self.recipe.base.quantization,
             shape=shape_of(self.recipe),
-            settings=sft_of(self.recipe),
+            settings=self.settings,
             hardware=self.recipe.hardware,
             fresh=weights_digest(model),
-            rows=material.rows,
+            rows=rows,
             dev=material.dev,
             kl=guard,
             loss=token_loss_of(self.recipe),
-            names=tuple(material.names),
+            names=tuple(names),
             looked_at=looked_at,
         )
 
 
 def shape_of(recipe: Recipe) -> LoraShape:
     """The recipe's adapter."""
-    return LoraShape(**dict(recipe.train.lora))
+    return LoraShape(**dict(recipe.lora))
 
 
 def room_of(setting: Setting, base: Sizes, longest: int) -> Room:
@@ -141,7 +170,7 @@ def room_of(setting: Setting, base: Sizes, longest: int) -> Room:
         compute=setting.compute,
         hardware=recipe.hardware,
         quantization=recipe.base.quantization,
-        rank=recipe.train.lora.r,
+        rank=recipe.lora.r,
         longest=longest,
         held=recipe.guard.kl.rows if recipe.guard.kl else 0,
         whole_logits=recipe.guard.loss.kind in WHOLE_LOGITS,

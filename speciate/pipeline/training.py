@@ -8,7 +8,7 @@ from speciate.models.strength import scale
 from speciate.pipeline.course import Course, dial
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.own_texts import texts_of_base
-from speciate.pipeline.setting import Setting, sft_of
+from speciate.pipeline.setting import Setting
 from speciate.pipeline.stage import Material, Stage
 from speciate.pipeline.trials import Bench, strongest
 from speciate.progress import Progress
@@ -46,15 +46,15 @@ class Training:
         if kl.on == "self":
             path = self.folder.path / "data" / "own-texts.jsonl"
             if not path.exists():
-                length = min(self.setting.loaded.recipe.train.max_length, self.setting.context or 10**9)
+                length = min(self.setting.loaded.recipe.train[0].max_length, self.setting.context or 10**9)
                 with self.folder.timed("own texts"), self.progress.phase("hearing what the base says by itself"):
                     texts = texts_of_base(population, kl.texts, seed, length)
                 write_jsonl(path, [{"tokens": ids} for ids in texts])
             rows = [_whole(row["tokens"]) for row in read_jsonl(path)]
         else:
-            # Of general rows the questions count too: they are text like any other.
-            general = {"general": material.general, "replay": material.replay}.get(kl.on)
-            rows = list(material.niche) if general is None else [_whole(row.input_ids) for row in general]
+            rows = list({"general": material.general, "replay": material.replay}.get(kl.on, material.niche))
+            if kl.on != "niche" and kl.tokens == "all":
+                rows = [_whole(row.input_ids) for row in rows]
         return KlGuard(rows[: kl.texts], kl.rows, kl.coefficient, kl.direction, seed)
 
     def run(
@@ -66,16 +66,17 @@ class Training:
     ) -> dict[Choice, Chosen]:
         """Train the adapter in place, take its best checkpoint and its strength as the recipe asks; what was chosen."""
         recipe = self.setting.loaded.recipe
-        stage = Stage(self.setting, self.folder, self.progress)
+        course = Course(self.folder.path / "kept", self.bench, recipe.stop, tokenizer) if recipe.stop else None
         chosen: dict[Choice, Chosen] = {}
-        steps = sft_of(recipe).steps(len(material.rows))
-        if recipe.stop is None:
-            stage.run(model, tokenizer, material, guard, None)
-        else:
-            course = Course(self.folder.path / "kept", self.bench, recipe.stop, tokenizer)
-            if not course.ended:
-                look = Measured(recipe.stop.every, course.look)
-                course.finish(model, stage.run(model, tokenizer, material, guard, look))
+        steps = 0
+        for number in range(len(recipe.train)):
+            if course and course.ended:
+                break
+            stage = Stage(self.setting, self.folder, self.progress, number)
+            look = Measured(course.stop.every, course.looking_after(steps)) if course else None
+            steps += stage.run(model, tokenizer, material, guard, look)
+        if course:
+            course.finish(model, steps)
             with self.folder.timed("choosing"):
                 chosen["checkpoint"] = course.take_best(model, self.without)
             steps = chosen["checkpoint"].taken.step

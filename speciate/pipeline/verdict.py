@@ -12,6 +12,7 @@ from speciate.evals.rows import Rows, file_digests, read_drift, read_rows, read_
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.machine import peak_memory
 from speciate.pipeline.setting import Setting
+from speciate.pipeline.stage import SPEED
 from speciate.recipe import recipe_digest, resolve
 from speciate.records import (
     AdapterCard,
@@ -131,7 +132,8 @@ def conclude(setting: Setting, folder: RunFolder, evidence: Evidence, notes: lis
     if isinstance(registered, AdapterCard) and registered.run != name:
         before = f"{registered.species}@{registered.version}"
         notes = [*notes, f"these very weights were registered before, as {before}"]
-    speed = folder.path / "speed.json"
+    speed = folder.path / SPEED
+    trained: dict[str, float] = read_json(speed) if speed.exists() else {}
     record = RunRecord(
         **facts,
         run=name,
@@ -139,7 +141,7 @@ def conclude(setting: Setting, folder: RunFolder, evidence: Evidence, notes: lis
         adapter=str(entry),
         adapter_digest=registered.digest,
         seconds=seconds | {"total": round(total, 2)},
-        tokens_per_second=round(read_json(speed)["tokens_per_second"], 1) if speed.exists() else 0.0,
+        tokens_per_second=round(trained["tokens"] / trained["seconds"], 1) if trained.get("seconds") else 0.0,
         peak_memory_bytes=peak_memory(),
         data=evidence.data,
         device=setting.compute.device,

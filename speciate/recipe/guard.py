@@ -22,10 +22,22 @@ class Kl(Section):
     """Tokens that are held: of texts that the base says by itself, of rows of general skills that are drawn for this
     alone, of the rows of replay, or of the niche's rows.
     """
+    tokens: Literal["all", "answers"] = "all"
+    """Of general rows: all of their words, or those of the answers alone, which then weigh more. Texts that the base says
+    count whole, and rows of the niche by their answers.
+    """
     rows: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Rows that are held beside each batch."""
     texts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     """Different rows that are held in the course of the training."""
+
+
+    @field_validator("tokens")
+    @classmethod
+    def _has_answers(cls, tokens: str, info: ValidationInfo) -> str:
+        if tokens == "answers" and info.data.get("on") == "self":
+            raise ValueError("texts that the base says by itself have no answers: leave tokens out, or set on: general")
+        return tokens
 
 
 class OnPolicy(Section):

@@ -136,8 +136,11 @@ def _fitted(schema: type[Schema], source: Source, known: Known | None) -> Schema
         for path, details in found:
             # A list of nothing but broken things counts as empty too.
             empty = details["type"] == "too_short" and any(path == other[: len(path)] != other for other, _ in found)
-            if path not in broken and not empty:
-                problems.append(source.problem(path, message(details, path, schema)))
+            said = message(details, path, schema)
+            # What a stage of training takes over from the first was told of there.
+            above = source.problem((path[0], "0", *path[2:]), said) if path[1:2] and path[1].isdigit() else None
+            if path not in broken and not empty and above not in problems:
+                problems.append(source.problem(path, said))
     else:
         if not problems:
             return recipe

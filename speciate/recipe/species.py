@@ -4,12 +4,11 @@ A rule that spans two fields is checked where the later one stands, so that its 
 the families that a niche has, nor of what a base can do.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from speciate.recipe.fields import (
-    BelowOne,
     Count,
     CountFromZero,
     Fraction,
@@ -24,6 +23,7 @@ from speciate.recipe.fields import (
 from speciate.recipe.guard import Guard, Stop, Strength
 from speciate.recipe.hardware import Hardware
 from speciate.recipe.lora import Lora
+from speciate.recipe.train import OF_THE_FIRST, Stages, Train, fit
 
 
 class Base(Section):
@@ -84,44 +84,6 @@ class Data(Section):
     """Items of the held-out families, split evenly over them."""
 
 
-class Train(Section):
-    """How the adapter is trained."""
-
-    method: Literal["sft"] = "sft"
-    """sft: supervised, with the loss on the answers only."""
-    epochs: Annotated[float, Field(gt=0, le=10_000)] = 8.0
-    """Passes over the training rows; a fraction is allowed."""
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
-    """Rows that go through the model at a time."""
-    gradient_accumulation: Annotated[int, Field(ge=1, le=65_536)] = 1
-    """Batches that make one step."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw, or muon: steps of equal size in every direction of each matrix, which suits runs of some hundred steps."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    """Highest learning rate of the schedule."""
-    warmup: BelowOne = 0.05
-    """Fraction of the steps in which the learning rate rises from zero."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate goes on after the warm-up."""
-    weight_decay: Fraction = 0.0
-    """Decoupled weight decay."""
-    max_grad_norm: Positive = 1.0
-    """A gradient longer than this is scaled down to it."""
-    max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 512
-    """Tokens of the longest row; a longer one is an error, never cut."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the computation; auto takes bfloat16 where the hardware has it."""
-    checkpoint_every: Count = 50
-    """Steps between two checkpoints, from which --resume continues."""
-    lora: Lora = Field(default_factory=Lora)
-    """The adapter."""
-
-    @field_validator("lora")
-    @classmethod
-    def _suits_the_optimizer(cls, lora: Lora, info: ValidationInfo) -> Lora:
-        return _fit(lora, quantization="none", optimizer=str(info.data.get("optimizer")))
-
-
 class Evals(Section):
     """How base and adapter are measured, both on the same items."""
 
@@ -161,8 +123,10 @@ class Recipe(Section):
     """The domain."""
     data: Data = Field(default_factory=Data)
     """How many rows and items are drawn."""
-    train: Train = Field(default_factory=Train)
-    """How the adapter is trained."""
+    train: Stages = (Train(),)
+    """How the adapter is trained: one stage, or a list of stages that follow one another. A later stage has the keys of
+    the one before it where it names none.
+    """
     guard: Guard = Field(default_factory=Guard)
     """What protects the base's other skills."""
     strength: Strength = Field(default_factory=Strength)
@@ -176,22 +140,41 @@ class Recipe(Section):
     gates: Gates = Field(default_factory=Gates)
     """What decides the verdict."""
 
+    @property
+    def lora(self) -> Lora:
+        """The adapter, which all stages train."""
+        return self.train[0].lora
+
+    @field_serializer("train")
+    def _as_it_is_written(self, train: tuple[Train, ...]) -> Any:
+        stages = [stage.model_dump(mode="json") for stage in train]
+        later = [{key: value for key, value in stage.items() if key not in OF_THE_FIRST} for stage in stages[1:]]
+        return [stages[0], *later] if later else stages[0]
+
     @field_validator("train")
     @classmethod
-    def _suits_the_base(cls, train: Train, info: ValidationInfo) -> Train:
+    def _suits_the_base(cls, train: tuple[Train, ...], info: ValidationInfo) -> tuple[Train, ...]:
         base: Base | None = info.data.get("base")
-        if base:
-            _fit(train.lora, quantization=base.quantization, optimizer=train.optimizer)
+        for stage in train if base else ():
+            fit(stage.lora, quantization=base.quantization if base else "none", optimizer=stage.optimizer)
         return train
+
+    @field_validator("guard")
+    @classmethod
+    def _has_the_rows_of_each_stage(cls, guard: Guard, info: ValidationInfo) -> Guard:
+        train: tuple[Train, ...] = info.data.get("train", ())
+        if guard.replay == 0 and any(stage.rows == "general" for stage in train):
+            raise ValueError("a stage of train reads general rows alone, and replay is 0: raise guard.replay")
+        return guard
 
     @field_validator("strength")
     @classmethod
     def _has_a_strength(cls, strength: Strength, info: ValidationInfo) -> Strength:
-        train: Train | None = info.data.get("train")
-        if train and strength.tried and train.lora.kind != "lora":
+        train: tuple[Train, ...] = info.data.get("train", ())
+        if strength.tried and train and train[0].lora.kind != "lora":
             raise ValueError(
-                f"an adapter of kind: {train.lora.kind} has no strength that could be changed: leave tried out, or set "
-                "train.lora.kind=lora"
+                f"an adapter of kind: {train[0].lora.kind} has no strength that could be changed: leave tried out, or "
+                "set kind: lora"
             )
         return strength
 
@@ -199,10 +182,12 @@ class Recipe(Section):
     @classmethod
     def _goes_with_the_rest(cls, hardware: Hardware, info: ValidationInfo) -> Hardware:
         base: Base | None = info.data.get("base")
-        train: Train | None = info.data.get("train")
+        train: tuple[Train, ...] = info.data.get("train", ())
         guard: Guard | None = info.data.get("guard")
         if hardware.processes > 1 and info.data.get("stop"):
             raise ValueError("several processes cannot be measured on their way: leave stop out, or set processes: 1")
+        if hardware.processes > 1 and len(train) > 1:
+            raise ValueError("several processes train one stage only: make train one section, or set processes: 1")
         if hardware.packing and guard and guard.loss.kind in ("entropy", "mask-target"):
             raise ValueError(
                 f"guard.loss={guard.loss.kind} reads all words at each place of each row, which rows laid end to end "
@@ -215,7 +200,7 @@ class Recipe(Section):
                 f"{hardware.sharding} divides a base of 16 or 32 bits only: set base.quantization=none, or sharding: "
                 "none (a base of 4 bits is a quarter as large, and each process holds it whole)"
             )
-        if train and train.optimizer == "muon":
+        if any(stage.optimizer == "muon" for stage in train):
             raise ValueError("muon needs whole matrices, which no process has with sharding: set train.optimizer=adamw")
         if guard and (guard.kl or guard.loss.kind in ("selective", "mask-target")):
             raise ValueError("asking a divided base beside the adapter is not supported: set sharding: none")
@@ -232,12 +217,6 @@ class Recipe(Section):
                 f"held_out_items is {data.held_out_items}, fewer than the {len(niche.held_out)} held-out families"
             )
         return data
-
-
-def _fit(lora: Lora, *, quantization: str, optimizer: str) -> Lora:
-    if reason := lora.unfit(quantization=quantization, optimizer=optimizer):
-        raise ValueError(reason)
-    return lora
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -199,15 +199,16 @@ def _override(override: str, place: Place, source: Source) -> None:
     if not equals or not all(path):
         source.problems.append(Problem(place, (), "must be KEY=VALUE, for example --set train.lora.r=8"))
         return
-    section = source.values
-    for depth, part in enumerate(path[:-1], 1):
-        inner = section.setdefault(part, {})
-        if not isinstance(inner, dict):
-            message = f"is {shown(inner)}, not a section, so it has no key {path[depth]!r}"
+    section: Any = source.values
+    for depth, part in enumerate(path):
+        if not _has_room(section, part):
+            kind = f"a list of {len(section)}, numbered from 0" if isinstance(section, list) else "not a section"
+            message = f"is {shown(section)}, {kind}, so it has no key {part!r}"
             source.problems.append(Problem(place, path[:depth], message))
             return
-        source.places.setdefault(path[:depth], place)
-        section = inner
+        if depth < len(path) - 1:
+            section = section.setdefault(part, {}) if isinstance(section, dict) else section[int(part)]
+            source.places.setdefault(path[: depth + 1], place)
     source.places = {known: at for known, at in source.places.items() if known[: len(path)] != path}
     source.problems = [problem for problem in source.problems if problem.path[: len(path)] != path]
     try:
@@ -216,4 +217,13 @@ def _override(override: str, place: Place, source: Source) -> None:
         source.problems.append(Problem(place, path, error.problems[0].removeprefix(f"{place}: ")))
     else:
         source.places[path] = place
-        section[path[-1]] = None if node is None else _value(node, path, source, place)
+        section[_index(section, path[-1])] = None if node is None else _value(node, path, source, place)
+
+
+def _has_room(section: Any, part: str) -> bool:
+    """Whether a value can stand there: at any key of a section, at a number that a list has."""
+    return isinstance(section, dict) or (isinstance(section, list) and part.isdecimal() and int(part) < len(section))
+
+
+def _index(section: Any, part: str) -> str | int:
+    return int(part) if isinstance(section, list) else part

@@ -157,11 +157,16 @@ def undisturbed(model: "PeftModel") -> Generator[None]:
 
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     training = model.training
+    # Accelerate puts the training precision around `forward`; what is evaluated is the plain model.
+    around = {name: model.__dict__[name] for name in ("forward", "_original_forward") if name in model.__dict__}
+    if "_original_forward" in around:
+        model.forward = around["_original_forward"]
     model.eval()
     try:
         yield
     finally:
         model.train(training)
+        model.__dict__.update(around)
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])

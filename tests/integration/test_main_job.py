@@ -8,77 +8,21 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_runs import PROGRAM, ROOT, arguments, home_with_lean, run, run_until, weights
 
 from speciate.evals.rows import read_rows
-from speciate.niches.lean.setup import ensure_embedded
 from speciate.niches.skills import SKILLS
-
-ROOT = Path(__file__).parent.parent.parent
-SMALL = {
-    "niche.families": "[conjunctions, linear]",
-    "niche.held_out": "[implications]",
-    "data.weights": "null",
-    "data.train_items": "64",
-    "data.dev_items": "6",
-    "data.test_items": "16",
-    "data.held_out_items": "4",
-    "train.epochs": "6",
-    "train.batch_size": "16",
-    "train.checkpoint_every": "4",
-    "train.learning_rate": "5e-3",
-    "guard.replay": "0.2",
-    "evals.general_items": "5",
-    "gates.min_gain": "-1",
-    "gates.max_forgetting": "0.9",
-}
-PROGRAM = [sys.executable, "-c", "from speciate.cli import main; main()"]
-
-
-def arguments(*more: str, **changes: str) -> list[str]:
-    """`train` with the small settings."""
-    settings = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    return [*PROGRAM, "train", "recipes/lean.yaml", *pairs, *more]
-
-
-def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL
-    )
-
-
-def run_until(command: list[str], environment: dict[str, str], text: str, number: int) -> tuple[int, str]:
-    """Send signal `number` once `text` stands on stderr; the exit status and all of stderr."""
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        seen = ""
-        for line in process.stderr:
-            seen += line
-            if text in line:
-                process.send_signal(number)
-                break
-        seen += process.stderr.read()
-        return process.wait(timeout=120), seen
 
 
 @pytest.fixture(scope="module")
 def environment(lean_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A home of its own that shares nothing but the embedded Lean."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "cache").mkdir()
-    ensure_embedded()
-    for part in (lean_home / "cache").iterdir():
-        if part.is_dir():
-            (home / "cache" / part.name).symlink_to(part)
-    return os.environ | {"SPECIATE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    return home_with_lean(lean_home, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +32,6 @@ def whole(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     done = run(arguments("--json", "--out", str(out)), environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def weights(record: dict[str, Any]) -> bytes:
-    return (Path(record["run_dir"]) / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.mark.lean

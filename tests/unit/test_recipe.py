@@ -70,13 +70,13 @@ def problems(load: Load) -> Problems:
 
 def test_a_short_recipe_takes_its_defaults(load: Load):
     recipe = load(GOOD).recipe
-    assert (recipe.species, recipe.train.epochs, recipe.train.learning_rate, recipe.train.lora.r) == (
+    assert (recipe.species, recipe.train[0].epochs, recipe.train[0].learning_rate, recipe.lora.r) == (
         "prover",
         2,
         1e-3,
         8,
     )
-    assert (recipe.seed, recipe.train.lora.targets, recipe.niche.families) == (0, "all-linear", None)
+    assert (recipe.seed, recipe.lora.targets, recipe.niche.families) == (0, "all-linear", None)
 
 
 def test_every_committed_recipe_is_right():
@@ -174,7 +174,7 @@ def test_the_adapter_is_checked(problems: Problems, lora: str, expected: str):
 def test_yaml_1_2_numbers_and_booleans_are_read(load: Load):
     lora = "{r: 0x10, alpha: 1e1, rslora: true, targets: [q_proj, v_proj]}"
     recipe = load(GOOD.replace("{r: 8}", lora)).recipe
-    lora = recipe.train.lora
+    lora = recipe.lora
     assert (lora.r, lora.alpha, lora.rslora, lora.targets) == (16, 10.0, True, ("q_proj", "v_proj"))
     assert load(GOOD + "description: 2001-01-01\n").recipe.description == "2001-01-01"
 
@@ -283,8 +283,8 @@ def test_problems_come_in_the_order_of_reading(problems: Problems):
 
 def test_an_override_mends_what_it_replaces(load: Load):
     text = GOOD.replace("epochs: 2", "epochs: &e 2")
-    assert load(text, "train.epochs=3").recipe.train.epochs == 3
-    assert load(GOOD.replace("{r: 8}", "{r: no, rr: 3}"), "train.lora={r: 4}").recipe.train.lora.r == 4
+    assert load(text, "train.epochs=3").recipe.train[0].epochs == 3
+    assert load(GOOD.replace("{r: 8}", "{r: no, rr: 3}"), "train.lora={r: 4}").recipe.lora.r == 4
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -393,3 +393,65 @@ def test_a_base_recipe_is_checked(tmp_path: Path, override: str, expected: str):
         load_base_recipe(tmp_path / "b.yaml", [override])
     (problem,) = caught.value.problems
     assert f": {expected}" in problem
+
+
+def test_one_section_is_one_stage_and_is_written_as_one(load: Load):
+    recipe = load(GOOD).recipe
+    assert len(recipe.train) == 1
+    assert isinstance(resolve(recipe)["train"], dict)
+
+
+def staged(load: Load, *stages: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """A recipe with these stages, each as YAML in one line."""
+    text = GOOD[: GOOD.index("train:")] + "train:\n" + "".join(f"- {stage}\n" for stage in stages)
+    return load(text, *overrides).recipe
+
+
+def test_a_later_stage_takes_over_what_it_does_not_name(load: Load, tmp_path: Path):
+    recipe = staged(load, "{epochs: 2, learning_rate: 2e-3, lora: {r: 8}}", "{epochs: 1, rows: niche}", "{rows: all}")
+    assert [(stage.epochs, stage.learning_rate, stage.rows, stage.lora.r) for stage in recipe.train] == [
+        (2, 2e-3, "all", 8),
+        (1, 2e-3, "niche", 8),
+        (1, 2e-3, "all", 8),
+    ]
+    write_resolved(recipe, tmp_path / "again.yaml")
+    assert load_recipe(tmp_path / "again.yaml").recipe == recipe
+    assert recipe_digest(load_recipe(tmp_path / "again.yaml").recipe) == recipe_digest(recipe)
+
+
+def test_an_override_reaches_a_stage_by_its_number(load: Load):
+    stages = ("{epochs: 2, lora: {r: 8}}", "{epochs: 1}")
+    assert [stage.epochs for stage in staged(load, *stages, overrides=("train.1.epochs=5",)).train] == [2, 5]
+    assert staged(load, *stages, overrides=("train.0.lora.r=4",)).lora.r == 4
+    assert [stage.epochs for stage in staged(load, *stages, overrides=("train=[{epochs: 7}]",)).train] == [7]
+
+
+@pytest.mark.parametrize(
+    ("stages", "overrides", "message"),
+    [
+        (["{epochs: 2}", "{lora: {r: 4}}"], [], "train: stage 2 has 'lora', which stands in the first stage only"),
+        (["{epochs: 2}", "{epoch: 4}"], [], "train.1.epoch: unknown key; did you mean 'epochs'?"),
+        (["{epochs: 0}", "{rows: niche}"], [], "train.0.epochs: must be greater than 0, not 0"),
+        (["{epochs: 2}", "3"], [], "train.1: must be a section of 'key: value' lines, not 3"),
+        (["{epochs: 2}", "{rows: most}"], [], "train.1.rows: must be 'all', 'niche' or 'general', not 'most'"),
+        (["{epochs: 2}"], ["train.3.epochs=1"], "numbered from 0, so it has no key '3'"),
+        (["{epochs: 2}"], ["train.lora.r=1"], "numbered from 0, so it has no key 'lora'"),
+        (["{epochs: 2}", "{rows: general}"], ["guard.replay=0"], "guard: a stage of train reads general rows alone"),
+        (["{epochs: 2}", "{rows: niche}"], ["hardware.processes=2"], "several processes train one stage only"),
+        (["{epochs: 2}", "{optimizer: muon}"], ["train.0.lora={kind: oft}"], "train.1.lora: kind: oft has parameters"),
+    ],
+)
+def test_what_is_wrong_with_a_stage_is_told_once(
+    load: Load, stages: list[str], overrides: list[str], message: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        staged(load, *stages, overrides=tuple(overrides))
+    assert len(caught.value.problems) == 1, caught.value.problems
+    assert message in caught.value.problems[0]
+
+
+def test_no_stage_at_all_is_no_training(load: Load) -> None:
+    with pytest.raises(RecipeError, match="train: must have at least one item"):
+        load(GOOD[: GOOD.index("train:")] + "train: []\n")
+    with pytest.raises(RecipeError, match="train: must be a section of 'key: value' lines"):
+        load(GOOD[: GOOD.index("train:")] + "train: fast\n")
