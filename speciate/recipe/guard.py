@@ -31,7 +31,6 @@ class Kl(Section):
     texts: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     """Different rows that are held in the course of the training."""
 
-
     @field_validator("tokens")
     @classmethod
     def _has_answers(cls, tokens: str, info: ValidationInfo) -> str:

@@ -76,3 +76,12 @@ def test_replay_rows_cannot_be_held_where_there_are_none() -> None:
     assert load_recipe(RECIPE, ["guard.replay=0", "guard.kl={}"]).recipe.guard.kl == holds.model_copy(
         update={"on": "self"}
     )
+
+
+def test_only_rows_with_answers_are_held_by_their_answers() -> None:
+    held: Any = load_recipe(RECIPE, ["guard.kl={on: general, tokens: answers}"]).recipe.guard.kl
+    assert (held.on, held.tokens) == ("general", "answers")
+    assert "texts that the base says by itself have no answers" in told("guard.kl={tokens: answers}")
+    assert "must be 'all' or 'answers', not 'answer'; did you mean 'answers'?" in told(
+        "guard.kl={on: general, tokens: answer}"
+    )
