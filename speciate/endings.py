@@ -98,10 +98,10 @@ def _ending(error: BaseException, arguments: Sequence[str]) -> Ending:
 
 def _way_on(arguments: Sequence[str]) -> str:
     """How to go on after an interruption."""
-    if arguments[:1] != ["train"] and arguments[:2] != ["base", "train"]:
+    if arguments[:1] not in (["train"], ["eval"]) and arguments[:2] != ["base", "train"]:
         return ""
     again = shlex.join(["speciate", *arguments, *([] if "--resume" in arguments else ["--resume"])])
-    return f"; `{again}` goes on from the last checkpoint"
+    return f"; `{again}` goes on from {"its last answers" if arguments[0] == "eval" else "the last checkpoint"}"
 
 
 def _crash(error: BaseException, arguments: Sequence[str]) -> Ending:

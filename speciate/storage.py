@@ -51,7 +51,7 @@ def disk_errors(path: Path) -> Generator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "the disk is full: free some space, then run again with --resume"
+            advice = "the disk is full: free some space, then run it again (train and eval go on with --resume)"
         else:
             advice = error.strerror or str(error)
         raise StorageError(f"cannot write {str(path)!r}: {advice}") from error

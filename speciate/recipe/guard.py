@@ -23,8 +23,8 @@ class Kl(Section):
     alone, of the rows of replay, or of the niche's rows.
     """
     tokens: Literal["all", "answers"] = "all"
-    """Of general rows: all of their words, or those of the answers alone, which then weigh more. Texts that the base says
-    count whole, and rows of the niche by their answers.
+    """Of general rows: all of their words, or those of the answers alone, which then weigh more. Texts that the base
+    says count whole, and rows of the niche by their answers.
     """
     rows: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Rows that are held beside each batch."""

@@ -99,7 +99,12 @@ def _of_run(card: AdapterCard) -> list[Row]:
 
 def _of_elsewhere(card: UnmeasuredCard) -> list[Row]:
     shape = " · ".join(f"{plain(name)} {plain(value)}" for name, value in card.shape.items())
-    return [("Origin", Text(plain(card.origin), overflow="fold")), ("Shape", Text(shape or "unknown", overflow="fold"))]
+    claims = "; ".join(f"{plain(name)}: {', '.join(map(plain, texts))}" for name, texts in card.claims.items())
+    return [
+        ("Origin", Text(plain(card.origin), overflow="fold")),
+        ("Shape", Text(shape or "unknown", overflow="fold")),
+        *([("Claimed", Text(f"{claims} (by its makers; not checked)", overflow="fold"))] if claims else []),
+    ]
 
 
 def render_tree(phylogeny: Phylogeny) -> RenderableType:

@@ -26,6 +26,7 @@ def unmeasured() -> UnmeasuredCard:
     return UnmeasuredCard(
         species="stranger", version=3, digest=DIGEST, created="2026-11-25T00:00:00Z", origin="imported from a folder",
         base={"name": "org/base", "revision": "unknown", "digest": "unknown"}, parents=[], shape={"r": 8},
+        claims={"tags": ["lean"], "datasets": ["org/proofs", "org/more"]},
     )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def test_an_adapter_from_elsewhere_is_not_given_figures() -> None:
     assert re.search(r"Origin +imported from a folder", text)
     assert re.search(r"Next +speciate eval stranger@3", text)
     assert "Gain" not in text
+    assert "tags: lean; datasets: org/proofs, org/more (by its makers; not checked)" in " ".join(text.split())
 
 
 def test_a_tree_shows_who_came_from_whom_and_what_changed() -> None:
