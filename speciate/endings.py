@@ -101,7 +101,8 @@ def _way_on(arguments: Sequence[str]) -> str:
     if arguments[:1] not in (["train"], ["eval"]) and arguments[:2] != ["base", "train"]:
         return ""
     again = shlex.join(["speciate", *arguments, *([] if "--resume" in arguments else ["--resume"])])
-    return f"; `{again}` goes on from {"its last answers" if arguments[0] == "eval" else "the last checkpoint"}"
+    where = "its last answers" if arguments[0] == "eval" else "the last checkpoint"
+    return f"; `{again}` goes on from {where}"
 
 
 def _crash(error: BaseException, arguments: Sequence[str]) -> Ending:
