@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from speciate.evals.figures import scored
 from speciate.evals.rows import read_rows, read_texts
 from speciate.models.population import BASE
-from speciate.recipe import load_recipe, recipe_digest
+from speciate.recipe import load_recipe
 from speciate.storage import digest_json, write_json
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,8 @@ class CellRecord(BaseModel):
     method: str
     learning_rate: float
     seed: int
-    recipe_digest: str
+    asked: str
+    """Digest of the recipe and of what the cell changes."""
     ended: Literal["trained", "diverged"]
     niche: Bits = ""
     """Right or wrong, in the order of the items."""
@@ -75,8 +76,11 @@ class Bench(BaseModel):
 
 
 def key_of(recipe: Path, cell: Cell) -> str:
-    """Digest of the recipe that the cell runs. Raises RecipeError where it is none."""
-    return recipe_digest(load_recipe(recipe, cell.overrides).recipe)
+    """Digest of what the cell asks for, as it is written: a new key of the schema makes no other cell of it.
+
+    Raises RecipeError where it is no recipe.
+    """
+    return digest_json([load_recipe(recipe).source.values, list(cell.overrides)])
 
 
 def run(recipe: Path, cell: Cell, work: Path) -> tuple[CellRecord, Bench | None]:
@@ -92,7 +96,7 @@ def run(recipe: Path, cell: Cell, work: Path) -> tuple[CellRecord, Bench | None]
         "method": cell.method,
         "learning_rate": cell.rate,
         "seed": cell.seed,
-        "recipe_digest": key,
+        "asked": key,
     }
     try:
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -29,7 +29,7 @@ def records(out: Path, recipe: Path, wanted: list[Cell]) -> dict[str, CellRecord
         path = out / "cells" / f"{cell.name}.json"
         if path.exists():
             record = CellRecord.model_validate_json(path.read_text())
-            if record.recipe_digest == key_of(recipe, cell):
+            if record.asked == key_of(recipe, cell):
                 found[cell.name] = record
     return found
 
