@@ -113,7 +113,7 @@ class Run:
                 source, compute, quantization = self.setting.source, self.setting.compute, self.recipe.base.quantization
                 intact = check_base(attached, source, before, batch, compute, quantization, saved)
             found = self.versions | ({"lean": verifier.version} if verifier.version else {})
-            notes = [*verifier.lean.notes, *notes_on(rows.manifest)]
+            notes = [*verifier.lean.notes, *notes_on(rows.manifest), *training.notes()]
         evidence = Evidence(rows.manifest, base, adapter, intact, hammer, contamination, found, chosen)
         return conclude(self.setting, self.folder, evidence, notes)
 
@@ -171,7 +171,7 @@ class Run:
             for items in (rows.train, rows.replay, rows.dev, rows.general)
         )
         check_rows([*niche, *replay, *general], stop_tokens(model, tokenizer), self.recipe.train[0].max_length)
-        names = [f"{item.family} {item.digest}" for item in (*rows.train, *rows.replay)]
+        names = [f"{item.family} {item.digest[7:19]}" for item in (*rows.train, *rows.replay)]
         return Material(niche, replay, dev, names, general)
 
     def evaluation(

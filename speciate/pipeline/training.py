@@ -17,6 +17,7 @@ from speciate.storage import read_json, read_jsonl, write_json, write_jsonl
 from speciate.train.divergence import KlGuard
 from speciate.train.encoding import Encoded
 from speciate.train.sft import Measured
+from speciate.train.stability import learned_nothing
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -56,6 +57,12 @@ class Training:
             if kl.on != "niche" and kl.tokens == "all":
                 rows = [_whole(row.input_ids) for row in rows]
         return KlGuard(rows[: kl.texts], kl.rows, kl.coefficient, kl.direction, seed)
+
+    def notes(self) -> list[str]:
+        """What a person should know of how it went."""
+        path = self.folder.path / "checkpoints" / "log.json"
+        said = learned_nothing(read_json(path)) if path.exists() else ""
+        return [said] if said else []
 
     def run(
         self,

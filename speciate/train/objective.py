@@ -55,6 +55,7 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
             self.watch: Watch | None = None
             self.fault: str | None = None
             self.parts: list[torch.Tensor] = []
+            self.length = math.nan
             self.batches = 0
             self.each = self.args.gradient_accumulation_steps * self.accelerator.num_processes
             self.order = kl.order(objective.steps * self.each) if kl else []
@@ -109,6 +110,12 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
             plain: Any = self.accelerator.unwrap_model(model)
             return share * kl_to_base(plain, held[number], guard.direction, objective.pad)
 
+        def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+            found: Any = super()._get_grad_norm(model, grad_norm=grad_norm)
+            # The length before it was cut: an infinite gradient is cut to nothing.
+            self.length = math.nan if found is None else float(found)
+            return found
+
         def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
             if "loss" in logs and self.watch:
                 if self.fault:
@@ -135,7 +142,7 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
             gathered: Any = trainer.accelerator.gather(total)
             reached = float(gathered.mean())
             trained = [one for one in given["model"].parameters() if one.grad is not None]
-            length = gradient_length(trained)
+            length = trainer.length
             # In float16 an overflow is the scaler's affair: it passes the step over, and takes a smaller scale.
             scaled = trainer.accelerator.scaler is not None and not math.isfinite(length)
             trainer.fault = trainer.watch.fault(reached, 0.0 if scaled else length)
@@ -148,7 +155,8 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
 
 def diverged(objective: Objective, step: int, fault: str) -> str:
     """What to say of a training that takes no step any more."""
-    names = objective.rows_of(step)
+    # A row may come again in another epoch of the same step.
+    names = list(dict.fromkeys(objective.rows_of(step)))
     found = newest(objective.checkpoints)
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return (
@@ -156,15 +164,6 @@ def diverged(objective: Objective, step: int, fault: str) -> str:
         f"left out; the last good checkpoint is {str(found) if found else 'none'}. "
         f"The rows of step {step}: {', '.join(names[:NAMED])}{more}"
     )
-
-
-def gradient_length(parameters: "Sequence[torch.nn.Parameter]") -> float:
-    """The length of the gradient of all parameters together."""
-    import torch
-
-    found: Any = torch.nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
-    # Sharded parameters have sharded gradients.
-    return float(found.full_tensor() if hasattr(found, "full_tensor") else found)
 
 
 def labelled(rows: Sequence[Encoded]) -> int:

@@ -59,3 +59,17 @@ class Watch:
         if loss > LEAP * usual and loss > max(self.losses[:BEGINNING]):
             return f"the loss is {loss:.3g}, {loss / usual if usual else math.inf:.3g} times its median"
         return None
+
+
+def learned_nothing(log: Iterable[Mapping[str, Any]]) -> str:
+    """What to say of a training whose loss ended higher than it began; nothing of any other."""
+    losses = [float(entry["loss"]) for entry in log if entry.get("loss") is not None]
+    if len(losses) < 2 * BEGINNING:
+        return ""
+    began, ended = median(losses[: BEGINNING // 2]), median(losses[-BEGINNING:])
+    if ended <= began:
+        return ""
+    return (
+        f"the training loss ended at {ended:.3g}, higher than the {began:.3g} that it began with: lower "
+        "train.learning_rate"
+    )

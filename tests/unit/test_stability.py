@@ -1,10 +1,11 @@
 """Which steps of a training are left out, and that a log says it again."""
 
 import math
+from typing import Any
 
 import pytest
 
-from speciate.train.stability import BEGINNING, PATIENCE, Watch
+from speciate.train.stability import BEGINNING, PATIENCE, Watch, learned_nothing
 
 
 def log(*losses: float) -> list[dict[str, float]]:
@@ -38,3 +39,18 @@ def test_steps_left_out_do_not_move_the_median_and_are_counted_in_a_row():
     watch.see({"loss": 1.1, "skipped": 2})
     assert (watch.losses, watch.skipped, watch.in_a_row) == ([1.0, 1.1], 2, 0)
     assert watch.in_a_row < PATIENCE
+
+
+def logged(*losses: float | None) -> list[dict[str, Any]]:
+    return [{"loss": loss, "step": step} for step, loss in enumerate(losses, 1)]
+
+
+def test_a_loss_that_ends_higher_than_it_began_is_told() -> None:
+    said = learned_nothing([*logged(2.0, 2.5, 2.25, 4.0, 5.0, *[6.93] * 20), {"eval_loss": 1.0}])
+    assert said == "the training loss ended at 6.93, higher than the 2.5 that it began with: lower train.learning_rate"
+
+
+def test_a_training_that_learned_or_was_short_is_not_told_of() -> None:
+    assert learned_nothing(logged(*[2.0] * 10, *[0.5] * 20)) == ""
+    assert learned_nothing(logged(1.0, 2.0, 3.0)) == ""
+    assert learned_nothing(logged(*[2.0] * 10, None, *[0.5] * 20)) == ""
