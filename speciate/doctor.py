@@ -63,7 +63,7 @@ def rendered(findings: dict[str, Any]) -> str:
 
 def _home() -> dict[str, Any]:
     """Whether the home can be written to; a home that is missing is not left behind."""
-    home = storage.home()
+    home = storage.named_home()
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     problem = None
     try:

@@ -109,7 +109,7 @@ def _crash(error: BaseException, arguments: Sequence[str]) -> Ending:
     first_line = (str(error).splitlines() or [""])[0]
     message = f"unexpected {type(error).__name__}: {first_line}"
     trace = "".join(traceback.format_exception(error))
-    file = storage.home() / "crashes" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
+    file = storage.named_home() / "crashes" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
     screen = f"{trace}speciate: {message}"
     if os.environ.get("SPECIATE_DEBUG") != "1":
         facts = f"speciate {__version__}, Python {platform.python_version()}, {platform.platform()}"

@@ -11,18 +11,64 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from speciate.errors import Damaged, HomeNotWritable, StorageError
+from speciate.errors import Damaged, HomeNotWritable, InputError, StorageError
+
+MOST_OF_A_NAME = 255
+"""Bytes that a file system takes for one part of a path."""
+
+
+def named_home() -> Path:
+    """`$SPECIATE_HOME`, else `~/.speciate`, whatever is there."""
+    path = Path(os.environ.get("SPECIATE_HOME") or "~/.speciate")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        return path.absolute()
 
 
 def home() -> Path:
-    """`$SPECIATE_HOME`, else `~/.speciate`; not created here."""
-    return Path(os.environ.get("SPECIATE_HOME") or Path.home() / ".speciate").expanduser().absolute()
+    """The folder of all that is kept; not created here. Raises HomeNotWritable where it can be no folder."""
+    path = expanded(os.environ.get("SPECIATE_HOME") or "~/.speciate").absolute()
+    for place in (path, *path.parents):
+        # Not those of Path, which raise where a folder above may not be looked into.
+        if os.path.exists(place) and not os.path.isdir(place):  # noqa: PTH110, PTH112
+            raise HomeNotWritable(
+                f"the home is to be {str(path)!r}, but {str(place)!r} is a file. Set SPECIATE_HOME to a folder, which "
+                "need not exist yet."
+            )
+    return path
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that a person gave, with the folder of a user in the place of `~`. Raises InputError where it is none."""
+    try:
+        found = Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{str(path)!r} begins with the name of a user that this machine does not know") from error
+    for part in found.parts:
+        if len(os.fsencode(part)) > MOST_OF_A_NAME or "\0" in part:
+            raise InputError(f"{part[:40]!r}... is no name: it has {len(part):,} characters, or a NUL among them")
+    return found
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder or a link to one; not where that cannot be seen."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def shown(path: Path) -> str:
+    """A path as text of UTF-8, with an escape for each byte of it that is none."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def writable_folder(path: Path) -> Path:
@@ -101,12 +147,40 @@ def read_json(path: Path) -> Any:
         raise unreadable(path, error) from error
 
 
-def parsed(text: str) -> Any:
-    """The value of a text in JSON. Raises ValueError for what is none, and for what could never be written again: half
-    a character of UTF-16, or a number of thousands of digits.
+def read_plain(path: Path, most: int) -> bytes:
+    """All of a small file, where others may have put anything: no link is followed, no pipe waited for, and nothing
+    read that is larger than `most` bytes. Raises Damaged, and FileNotFoundError where it is missing.
     """
     try:
-        value = json.loads(text)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise
+        if error.errno == errno.ELOOP:
+            raise Damaged(f"{str(path)!r} is a link, and links are not followed here") from error
+        raise unreadable(path, error) from error
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise Damaged(f"{str(path)!r} is no plain file")
+        if found.st_size > most:
+            raise Damaged(f"{str(path)!r} is too large: it has {found.st_size:,} bytes, at most {most:,} are read")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(most)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+    finally:
+        os.close(handle)
+
+
+def parsed(text: str, *, distinct: bool = False) -> Any:
+    """The value of a text in JSON. Raises ValueError for what is none, and for what could never be written again: half
+    a character of UTF-16, a number of thousands of digits or, where keys are to be `distinct`, one key twice.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_distinct if distinct else None)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -114,12 +188,24 @@ def parsed(text: str) -> Any:
         raise ValueError(f"it holds half a character of UTF-16 ({half!r}), which no text in UTF-8 has") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, _Twice):
         raise
     except ValueError as error:
         most = sys.get_int_max_str_digits()
         raise ValueError(f"it holds a whole number of more than {most:,} digits") from error
     return value
+
+
+class _Twice(ValueError): ...
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(f"it has the key {name!r} twice")
+        found[name] = value
+    return found
 
 
 def unreadable(path: Path, error: Exception, line: int = 0) -> Damaged:

@@ -8,6 +8,7 @@ from speciate.browse import comparing, found, plane
 from speciate.browse.answers import Entries, Entry, Points, Refusal, SideBySide
 from speciate.browse.asked import MOST, Filters, Reference, Slice, Text
 from speciate.browse.views import recipe_differences
+from speciate.browse.words import without_home
 from speciate.records import Phylogeny
 from speciate.registry import index, lineage, query
 from speciate.storage import canonical_json
@@ -92,4 +93,5 @@ def compare(a: Annotated[Reference, Query()], b: Annotated[Reference, Query()]) 
 
 
 def _entries(listed: list[dict[str, Any]], total: int, problems: list[str]) -> Entries:
-    return Entries.model_validate({"entries": listed, "total": total, "problems": problems})
+    told = list(map(without_home, problems))
+    return Entries.model_validate({"entries": listed, "total": total, "problems": told})

@@ -18,7 +18,7 @@ from speciate.browse.drawing import changes_in_words, drawn
 from speciate.browse.guard import Access, Guard
 from speciate.browse.listing import list_view
 from speciate.browse.views import entry_view, pair_view
-from speciate.browse.words import address
+from speciate.browse.words import address, without_home
 from speciate.errors import SpeciateError
 from speciate.records import Phylogeny
 from speciate.registry import index, lineage, overview, query
@@ -56,7 +56,7 @@ def listed(asked: Annotated[Paged, Query()]) -> str:
         entries, total = query.listed(
             database, asked.wanted(), asked.sort, backwards=asked.reverse, limit=PAGE, offset=PAGE * (asked.page - 1)
         )
-        broken = query.problems(database)
+        broken = list(map(without_home, query.problems(database)))
         columns = {name: overview.values_of(database, name) for name in ("species", "niche", "base")}
     filters = Filters.model_validate({name: getattr(asked, name) for name in Filters.model_fields})
     points = "/api/points" + (f"?{asked_for}" if (asked_for := filters.query()) else "")

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from speciate.browse.answers import Fault, Refusal
 from speciate.browse.pages import page
+from speciate.browse.words import without_home
 from speciate.errors import InputError, NotFound, SpeciateError, StorageError
 
 TITLES = {
@@ -24,6 +25,7 @@ API = "/api/"
 
 def problem(path: str, status: int, kind: str, problems: Sequence[str], *, again: bool = False) -> Response:
     """The answer for whoever asked at `path`; `again` offers to open the same page once more."""
+    problems = list(map(without_home, problems))
     message = "; ".join(problems)
     if path.startswith(API):
         refusal = Refusal(error=Fault(kind=kind, message=message, problems=list(problems)))

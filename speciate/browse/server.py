@@ -10,6 +10,7 @@ import uvicorn
 
 from speciate.browse.app import guarded
 from speciate.browse.guard import ASKED_FOR, Access
+from speciate.browse.patience import MOST_AT_ONCE, Impatient
 from speciate.errors import InputError
 
 STOP_S = 2
@@ -62,7 +63,12 @@ def bound(host: str, port: int) -> Place:
 
 def serve(place: Place, ready: Callable[[], None]) -> None:
     """Answer until the process is interrupted; `ready` is called when the first request can come."""
-    config = uvicorn.Config(
+    _Server(configuration(place), ready).run(sockets=[place.socket])
+
+
+def configuration(place: Place) -> uvicorn.Config:
+    """How the server answers at a place."""
+    return uvicorn.Config(
         guarded(place.access),
         log_level="error",
         access_log=False,
@@ -70,8 +76,9 @@ def serve(place: Place, ready: Callable[[], None]) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=STOP_S,
         ws="none",
+        http=Impatient,
+        limit_concurrency=MOST_AT_ONCE,
     )
-    _Server(config, ready).run(sockets=[place.socket])
 
 
 class _Server(uvicorn.Server):

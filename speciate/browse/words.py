@@ -7,8 +7,14 @@ from speciate.records import Listed
 from speciate.records.cards import DIGEST
 from speciate.registry.entry import entry_name
 from speciate.reports import words
+from speciate.storage import named_home
 
 NOT_MEASURED = "not measured"
+
+
+def without_home(problem: str) -> str:
+    """What is wrong with a file, without the folder of this machine that it lies in: others may be reading."""
+    return problem.replace(str(named_home()), "$SPECIATE_HOME")
 
 
 def address(digest: str) -> str:

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 RUNS = names.one_of(names.species, names.runs, names.evaluations)
 html_option = click.option(
-    "--html", type=click.Path(path_type=Path), help="Write it as a page too, to be read without a network."
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it as a page too, to be read without a network.",
 )
 markdown_option = click.option(
-    "--markdown", type=click.Path(path_type=Path), help="Write it as Markdown too, for a pull request or a model card."
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it as Markdown too, for a pull request or a model card.",
 )
 
 
@@ -108,7 +112,7 @@ def evaluate(
 
     with stdout_for_answers():
         record = evaluate(wanted, progress_shown())
-        comparison = compare([record.eval_dir])
+        comparison = compare([record.eval_dir], each=True)
         written = _written(comparison, html, markdown)
     from speciate.reports.comparison import render_comparison
     from speciate.reports.evaluation import render_evaluation
@@ -134,7 +138,7 @@ def _planned(wanted: "Wanted", as_json: bool) -> int:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=RUNS)
 @click.option("--common", is_flag=True, help="Compare on the items that all answered, where they are not the same.")
-@click.option("--each", is_flag=True, help="Keep runs apart that differ in their seed alone.")
+@click.option("--each", is_flag=True, help="Keep apart what differs in its seed alone.")
 @html_option
 @markdown_option
 @as_json_option
@@ -145,7 +149,7 @@ def compare(
 
     Answers are paired on the same items, and every difference has its 95% interval. RUN is the folder or the name of a
     run or an evaluation (`speciate runs list`), or a species, of which the newest run is meant. Runs that differ in
-    their seed alone are taken together, as one arm.
+    their seed alone, and adapters of an evaluation that do, are taken together, as one arm.
     """
     from speciate.pipeline.comparison import compare
 
@@ -187,12 +191,14 @@ def report(run: str, html: Path | None, markdown: Path | None, card: Path | None
 
         if card:
             raise click.UsageError("--card is for training runs: an evaluation has no adapter of its own")
-        comparison = compare([evaluation.eval_dir])
+        comparison = compare([evaluation.eval_dir], each=True)
         written = _written(comparison, html, markdown)
         shown = terminal.text(render_evaluation(evaluation, render_comparison(comparison), written))
         answer(evaluation.document(), shown, as_json)
         return 0
-    record = runs.find_run(run)
+    from speciate.pipeline.finished import finished_run
+
+    record = finished_run(run)
     written = []
     if html or markdown:
         from speciate.pipeline.comparison import compare

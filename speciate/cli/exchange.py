@@ -167,9 +167,10 @@ def list_keys(as_json: bool) -> int:
     from speciate.registry import keys
 
     known = keys.every()
+    problems = [problem for _, problem in keys.damaged()]
     lines = [f"{one.name:<20} {'own' if one.own else 'trusted':<8} {one.fingerprint}" for one in known]
-    text = "\n".join(lines) or "no key yet; `speciate registry key new` makes one"
-    answer(document("registry-keys/1", keys=[_key(one) for one in known]), text, as_json)
+    text = "\n".join([*lines, *problems]) or "no key yet; `speciate registry key new` makes one"
+    answer(document("registry-keys/1", keys=[_key(one) for one in known], problems=problems), text, as_json)
     return 0
 
 
@@ -218,14 +219,15 @@ def _all_entries() -> tuple[list[tuple[Path, Any]], list[Any]]:
     from speciate.records.exchange import Moved
     from speciate.registry import places
     from speciate.registry.entry import read_card
+    from speciate.storage import shown
 
     entries: list[tuple[Path, Any]] = []
     unreadable: list[Any] = []
-    for path in sorted(path for path in places.entries_folder().glob("[!.]*") if path.is_dir()):
+    for path in places.entries():
         try:
             entries.append((path, read_card(path)))
         except StorageError as error:
-            unreadable.append(Moved(digest=path.name, what="refused", problem=str(error)))
+            unreadable.append(Moved(digest=shown(Path(path.name)), what="refused", problem=str(error)))
     return entries, unreadable
 
 

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from speciate import storage
 
+MOST_BYTES = 16 * 2**20
 Names = Callable[[], Iterable[str]]
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -50,7 +51,7 @@ def species() -> Iterator[str]:
     named = {(path.parent.name, path.name) for path in registry.glob("aliases/*/*")}
     for path in registry.glob("entries/*/card.json"):
         try:
-            card = json.loads(path.read_bytes())
+            card = json.loads(storage.read_plain(path, MOST_BYTES))
             named.add((str(card["species"]), str(card["version"])))
         except (OSError, ValueError, LookupError, TypeError):
             continue

@@ -194,6 +194,7 @@ def run(arguments: Sequence[str]) -> int:
 
         return shell_complete(cli, {}, "speciate", COMPLETION, instruction)
     try:
+        _check_text(arguments)
         # Not cli.main(): it takes any broken pipe, a verifier's too, for a reader that left, and ends quietly.
         with cli.make_context("speciate", list(arguments)) as context:
             return cli.invoke(context) or 0
@@ -201,6 +202,15 @@ def run(arguments: Sequence[str]) -> int:
         return exit.exit_code
     except BaseException as error:
         return failed(error, list(arguments))
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raises a usage error for bytes that no record and no database could hold as text."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"the argument {argument!r} is no text in UTF-8") from None
 
 
 def _prepare_process() -> None:

@@ -1,5 +1,7 @@
 """`speciate registry`: what species there are, where they come from, and whether they are whole."""
 
+import contextlib
+import sys
 from typing import Any
 
 import click
@@ -10,7 +12,7 @@ from speciate.endings import answer, document, stdout_for_answers
 
 REFERENCE = "a species (its latest version), species@2, species@best, a digest or its beginning, or a folder"
 limit_option = click.option(
-    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="At most so many; 0 for all."
+    "--limit", type=click.IntRange(0, 10**9), default=100, show_default=True, help="At most so many; 0 for all."
 )
 
 
@@ -35,7 +37,7 @@ def registry() -> None:
 )  # fmt: skip
 @click.option("--reverse", is_flag=True, help="The other way round.")
 @limit_option
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out so many at the beginning.")
+@click.option("--offset", type=click.IntRange(0, 10**9), default=0, help="Leave out so many at the beginning.")
 @as_json_option
 def list_(
     species: str | None, niche: str | None, base: str | None, verdict: str | None, min_gain: float | None,
@@ -52,7 +54,8 @@ def list_(
     with index.opened(reading()) as database:
         entries, total = query.listed(database, wanted, sort, backwards=reverse, limit=limit, offset=offset)
         problems = query.problems(database)
-    return _shown(entries, total, problems, as_json)
+        known = query.registered(database), query.nearest(database, wanted)
+    return _shown(entries, total, problems, known, as_json)
 
 
 @registry.command()
@@ -69,7 +72,8 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> int:
     with index.opened(reading()) as database:
         entries, total = query.found_words(database, " ".join(words), limit)
         problems = query.problems(database)
-    return _shown(entries, total, problems, as_json)
+        known = query.registered(database), query.nearest(database, query.Wanted(text=" ".join(words)))
+    return _shown(entries, total, problems, known, as_json)
 
 
 @registry.command()
@@ -100,7 +104,11 @@ def show(name: str, as_json: bool) -> int:
 @registry.command()
 @click.argument("name", required=False, shell_complete=names.one_of(names.species))
 @click.option(
-    "--limit", type=click.IntRange(min=0), default=1000, show_default=True, help="At most so many entries; 0 for all."
+    "--limit",
+    type=click.IntRange(0, 10**9),
+    default=1000,
+    show_default=True,
+    help="At most so many entries; 0 for all.",
 )
 @as_json_option
 def tree(name: str | None, limit: int, as_json: bool) -> int:
@@ -133,7 +141,7 @@ def verify(names_: tuple[str, ...], signed: bool, as_json: bool) -> int:
     from speciate.registry import places, store
     from speciate.registry.verify import verify as read_again
 
-    chosen = [store.find(name)[0] for name in names_] or None
+    chosen = [store.locate(name) for name in names_] or None
     count = len(chosen) if chosen else sum(1 for _ in places.entries_folder().glob("[!.]*"))
     with stdout_for_answers(), progress_shown().phase("reading entries", count) as phase:
         found = read_again(chosen, phase.advance, must_be_signed=signed)
@@ -186,19 +194,42 @@ def alias(alias: str, name: str | None, remove: bool, as_json: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json_option
 def rm(name: str, yes: bool, as_json: bool) -> int:
-    """Remove the adapter NAME and its aliases from the registry. What descends from it stays."""
-    from speciate.registry import store
+    """Remove the adapter NAME and its aliases from the registry. What descends from it stays.
 
-    path, card = store.find(name)
+    NAME is as for `show`. A damaged entry is found by its digest or its folder's name too.
+    """
+    from speciate.errors import StorageError
+    from speciate.registry import store
+    from speciate.registry.entry import read_card
+
+    path = store.locate(name)
+    called, content = f"the damaged entry {path.name}", {"species": None, "version": None, "digest": None}
+    with contextlib.suppress(StorageError):
+        card = read_card(path)
+        called = f"{card.species}@{card.version}"
+        content = {"species": card.species, "version": card.version, "digest": card.digest}
     if not yes:
-        click.confirm(f"Remove {card.species}@{card.version} ({path})?", abort=True, err=True)
+        _confirmed(f"Remove {called} ({path})?")
     store.remove(path)
-    content = document("registry-rm/1", species=card.species, version=card.version, digest=card.digest)
-    answer(content, f"{card.species}@{card.version} is removed", as_json)
+    answer(document("registry-rm/1", **content, entry=path.name), f"{called} is removed", as_json)
     return 0
 
 
-def _shown(entries: list[dict[str, Any]], total: int, problems: list[str], as_json: bool) -> int:
+def _confirmed(question: str) -> None:
+    """Go on where the answer is yes. Raises a usage error where nobody can answer, Abort where it is no."""
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
+            raise click.UsageError("nobody is there to answer: give --yes to remove it without being asked") from None
+        raise
+    if not agreed:
+        raise click.Abort
+
+
+def _shown(
+    entries: list[dict[str, Any]], total: int, problems: list[str], known: tuple[int, dict[str, str]], as_json: bool
+) -> int:
     if as_json:
         answer(document("registry/2", entries=entries, total=total, problems=problems), "", as_json)
         return 0
@@ -206,7 +237,7 @@ def _shown(entries: list[dict[str, Any]], total: int, problems: list[str], as_js
     from speciate.reports import terminal
     from speciate.reports.registry import render_list
 
-    shown = render_list([Listed.model_validate(entry) for entry in entries], total, problems)
+    shown = render_list([Listed.model_validate(entry) for entry in entries], total, problems, *known)
     answer({}, terminal.text(shown), as_json)
     return 0
 

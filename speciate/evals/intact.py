@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speciate.errors import AdapterInert, AdapterUnchanged, BaseAltered, TrainingDiverged
-from speciate.models.adapter import trainable, weights_digest
+from speciate.models.adapter import switched_off, trainable, weights_digest
 from speciate.models.base import BaseSource, Compute, digest_folder, load_model, memory_digest
 from speciate.models.population import BASE, Population
 from speciate.models.sampler import prompt_ids
@@ -60,7 +60,7 @@ def check_adapter(model: "PeftModel", digest_before: str, batch: "torch.Tensor")
     broken = [name for name, tensor in trainable(model).items() if not torch.isfinite(tensor).all()]
     if broken:
         raise TrainingDiverged(f"{len(broken)} adapter tensors are not finite, the first is {broken[0]}")
-    with model.disable_adapter():
+    with switched_off(model):
         off = logits(model, batch)
     if torch.equal(off, logits(model, batch)):
         raise AdapterInert(f"the adapter changes no output of the base on {len(batch)} prompts")
@@ -102,7 +102,7 @@ def check_base(
     import torch
     from peft import PeftModel
 
-    with model.disable_adapter():
+    with switched_off(model):
         off = logits(model, batch)
     fresh = load_model(source, compute, quantization)
     same = torch.equal(off, logits(fresh, batch))

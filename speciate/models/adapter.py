@@ -3,9 +3,10 @@
 The base's own weights are never changed: an adapter that would change them is refused.
 """
 
+import contextlib
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+MOST_BYTES = 16 * 2**20
+MOST_NUMBER = 3.4e38
 UNORDERED = ("target_modules", "exclude_modules")
 """Sets to PEFT, which writes them in the order that Python's random hashing gives."""
 
@@ -52,6 +55,8 @@ def locate_adapter(folder: Path) -> AdapterSource:
         pickled = sorted(path.name for path in folder.glob("adapter_model*") if path.suffix != ".safetensors")
         advice = f"; {pickled[0]} can run code and is not opened: convert it to safetensors" if pickled else ""
         raise InputError(f"{str(folder)!r} is no PEFT adapter: there is no {WEIGHTS}{advice}")
+    if config.stat().st_size > MOST_BYTES:
+        raise InputError(f"{str(config)!r} is no configuration: it has {config.stat().st_size:,} bytes")
     try:
         found = read_json(config)
     except StorageError as error:
@@ -68,15 +73,27 @@ def locate_adapter(folder: Path) -> AdapterSource:
 def canonical_config(config: dict[str, Any]) -> dict[str, Any]:
     """A PEFT configuration with its sets in alphabetical order, so that equal adapters have equal bytes.
 
-    Raises InputError where a number of it is none that JSON has.
+    Raises InputError where a number of it is none that JSON has, or is too large to be computed with.
     """
     lists: dict[str, list[Any]] = {name: config[name] for name in UNORDERED if isinstance(config.get(name), list)}
     ordered = config | {name: sorted(value, key=str) for name, value in lists.items()}
+    for key, number in _numbers(config):
+        if abs(number) > MOST_NUMBER:
+            shown = f"its {key} is {number!s:.20}, and no float32 is so large"
+            raise InputError(f"the configuration {CONFIG} of the adapter is damaged: {shown}")
     try:
         canonical_json(ordered)
     except ValueError as error:
         raise InputError(f"the configuration {CONFIG} of the adapter is damaged: {error}") from error
     return ordered
+
+
+def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
+    """The numbers of a configuration by their keys, those by modules too."""
+    for key, value in config.items():
+        for one in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(one, int | float):
+                yield key, one
 
 
 def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource]) -> "PeftModel":
@@ -141,6 +158,20 @@ def load_adapters(model: "PreTrainedModel", adapters: Mapping[str, AdapterSource
 def trainable(model: "PeftModel") -> dict[str, Any]:
     """The parameters that training may change, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+@contextlib.contextmanager
+def switched_off(model: "PeftModel") -> Generator[None]:
+    """For the block the model is its base. PEFT lets all parts learn of an adapter that it switches on again; here what
+    is to stay as it is stays so.
+    """
+    still = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    try:
+        with model.disable_adapter():
+            yield
+    finally:
+        for parameter in still:
+            parameter.requires_grad = False
 
 
 def weights_digest(model: "PeftModel") -> str:

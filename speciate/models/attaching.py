@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from speciate.errors import PreflightError
 from speciate.models import beginnings
+from speciate.models.adapter import switched_off
 from speciate.models.base import BaseSource
 from speciate.models.folding import ADAPTER, Held, Projected, lora_layers
 from speciate.models.looking import Row, covariances, gradients, some
@@ -53,7 +54,10 @@ def attach(
     if other := next((text for text in (str(one.message) for one in told) if text.startswith("Invalid `oft_")), None):
         raise _unfit(shape, other)
     if shape.init not in ("default", *OF_PEFT):
-        _begin(adapted, shape, seed, general if shape.init in FROM_GENERAL_ROWS else niche)
+        _begin(adapted, shape, seed, niche, general)
+    if shape.freeze_a or shape.init == "contrast":
+        for layer in lora_layers(adapted).values():
+            layer.lora_A[ADAPTER].weight.requires_grad_(requires_grad=False)
     return adapted
 
 
@@ -79,12 +83,18 @@ def _unfit(shape: LoraShape, why: str) -> PreflightError:
     return PreflightError(f"train.lora (kind: {shape.kind}, init: {shape.init}) does not fit the base: {why:.300}")
 
 
-def _begin(model: "PeftModel", shape: LoraShape, seed: int, rows: Sequence[Row]) -> None:
+def _begin(model: "PeftModel", shape: LoraShape, seed: int, niche: Sequence[Row], general: Sequence[Row]) -> None:
     """Set A and B of each module, and what is held against them."""
     import torch
 
     layers = lora_layers(model)
-    seen = _seen(model, shape, seed, rows, {name: layer.get_base_layer() for name, layer in layers.items()})
+    modules = {name: layer.get_base_layer() for name, layer in layers.items()}
+    of_niche = of_general = dict[str, torch.Tensor]()
+    if shape.init in FROM_NICHE_ROWS:
+        of_niche = _seen(model, shape, "the niche", some(niche, shape.init_rows, seed), modules)
+    if shape.init in FROM_GENERAL_ROWS:
+        # They were drawn to be looked at here, all of them.
+        of_general = _seen(model, shape, "general skills", general, modules)
     with torch.no_grad():
         for name, layer in layers.items():
             weight = _weight(layer)
@@ -96,7 +106,10 @@ def _begin(model: "PeftModel", shape: LoraShape, seed: int, rows: Sequence[Row])
                 inputs, outputs = (_as(half, a) for half in beginnings.largest(weight, count))
                 layer.lora_variant[ADAPTER] = Projected(inputs, outputs)
                 continue
-            down, up = _halves(shape, weight, seen.get(name), scale)
+            if shape.init == "contrast":
+                a.copy_(beginnings.contrast(of_niche[name], of_general[name], shape.r))
+                continue
+            down, up = _halves(shape, weight, (of_niche | of_general).get(name), scale)
             a.copy_(down / scale**0.5)
             b.copy_(up / scale**0.5)
             if shape.init != "eva":
@@ -104,19 +117,16 @@ def _begin(model: "PeftModel", shape: LoraShape, seed: int, rows: Sequence[Row])
 
 
 def _seen(
-    model: "PeftModel", shape: LoraShape, seed: int, rows: Sequence[Row], modules: dict[str, Any]
+    model: "PeftModel", shape: LoraShape, of: str, rows: Sequence[Row], modules: dict[str, Any]
 ) -> "dict[str, torch.Tensor]":
-    """What the beginning needs to know of each module from rows; nothing where it looks at none."""
+    """What the beginning needs to know of each module from the rows."""
     import torch
 
-    if shape.init not in FROM_GENERAL_ROWS | FROM_NICHE_ROWS:
-        return {}
     if not rows:
-        what = "general skills" if shape.init in FROM_GENERAL_ROWS else "the niche"
-        raise PreflightError(f"train.lora.init {shape.init} looks at rows, and there are none of {what}")
-    with model.disable_adapter():
+        raise PreflightError(f"train.lora.init {shape.init} looks at rows, and there are none of {of}")
+    with switched_off(model):
         look = gradients if shape.init == "lora-ga" else covariances
-        found = look(model, modules, some(rows, shape.init_rows, seed))
+        found = look(model, modules, rows)
     for name in modules:
         if name not in found or not torch.isfinite(found[name]).all():
             raise PreflightError(

@@ -70,6 +70,23 @@ def eva(weight: "torch.Tensor", covariance: "torch.Tensor", r: int) -> "Halves":
     return most.T, weight.new_zeros(weight.shape[0], r)
 
 
+def contrast(niche: "torch.Tensor", general: "torch.Tensor", r: int) -> "torch.Tensor":
+    """A with orthonormal rows over the r directions v of the inputs with the largest vᵀ·N·v / vᵀ·(G + δI)·v, N and G
+    being the covariances of the niche's and of general inputs over their traces. SC-LoRA (Luo et al. 2025, 2505.23724)
+    takes those of a difference of the two instead of a ratio, and lets A learn.
+    """
+    import torch
+
+    size = general.shape[0]
+    least = DAMPING / size * torch.eye(size, dtype=general.dtype, device=general.device)
+    lower = torch.linalg.cholesky(general / general.trace() + least)
+    half = torch.linalg.solve_triangular(lower, niche / niche.trace(), upper=False)
+    white = torch.linalg.solve_triangular(lower, half.T, upper=False)
+    most = torch.linalg.eigh((white + white.T) / 2)[1].flip(1)[:, :r]
+    directions = torch.linalg.solve_triangular(lower.T, most, upper=True)
+    return torch.linalg.qr(directions)[0].T
+
+
 def lora_ga(gradient: "torch.Tensor", r: int, scale: float) -> "Halves":
     """G = U·S·Vᵀ is the gradient of W; A = k·V_{1..r}ᵀ and B = k·U_{r+1..2r} with k = d^¼/√γ, d the outputs, whatever
     the scale of the adapter (Wang et al. 2024, arXiv 2407.05000).

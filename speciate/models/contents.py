@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -57,26 +57,41 @@ def contents(path: Path) -> Contents:
     return Contents(len(shapes), sum(map(prod, shapes.values())), tuple(name for name, _ in dtypes.most_common()))
 
 
-def check_numbers(path: Path) -> None:
-    """Raises InputError where a tensor holds what is no number, or where all that is added to the base is zero."""
+def check_finite(path: Path) -> None:
+    """Raises InputError where a tensor holds what is no number."""
     import torch
 
-    spoken = False
     with safe_open(path, framework="pt") as tensors:
         for name in tensors.keys():  # noqa: SIM118 - no mapping
-            tensor: torch.Tensor = tensors.get_tensor(name)
-            if not torch.isfinite(tensor.float()).all():
+            if not torch.isfinite(_numbers(path, tensors, name)).all():
                 raise InputError(
                     f"{str(path)!r}: the tensor {name!r} holds numbers that are none (NaN or infinite), so the adapter "
                     "can say nothing: its training diverged, or the file is damaged"
                 )
-            # The other half of a LoRA alone adds nothing; any other tensor may change the base by being there.
-            spoken = spoken or not ("lora_A" in name or "lora_embedding_A" in name or _is_zero_up(name, tensor))
-    if not spoken:
-        raise InputError(
-            f"{str(path)!r} changes nothing: every lora_B in it is zero, as before training. It was saved before the "
-            "first step, or its optimizer never had its parameters"
-        )
+
+
+def check_speaks(path: Path) -> None:
+    """Raises InputError where all that is added to the base is zero."""
+    with safe_open(path, framework="pt") as tensors:
+        # The other half of a LoRA alone adds nothing; any other tensor may change the base by being there.
+        added = [name for name in tensors.keys() if "lora_A" not in name and "lora_embedding_A" not in name]  # noqa: SIM118
+        if all(_is_zero_up(name, _numbers(path, tensors, name)) for name in added):
+            raise InputError(
+                f"{str(path)!r} changes nothing: every lora_B in it is zero, as before training. It was saved before "
+                "the first step, or its optimizer never had its parameters"
+            )
+
+
+def _numbers(path: Path, tensors: Any, name: str) -> "torch.Tensor":
+    """A tensor in float32. Raises InputError where its numbers are of a format that nothing here computes in."""
+    try:
+        tensor: torch.Tensor = tensors.get_tensor(name)
+        if not tensor.is_complex():
+            return tensor.float()
+        why = "its numbers are complex"
+    except (SafetensorError, RuntimeError) as error:
+        why = str(error)
+    raise InputError(f"{str(path)!r}: the tensor {name!r} cannot be read ({why}): save it in float32 or bfloat16")
 
 
 def _is_zero_up(name: str, tensor: "torch.Tensor") -> bool:

@@ -6,6 +6,8 @@ configuration alone, and loads nothing.
 from collections.abc import Mapping
 from typing import Any
 
+from speciate.models.patterns import unplain
+
 LORA = "LORA"
 MEASURABLE = {
     LORA, "ADALORA", "BOFT", "FOURIERFT", "HRA", "IA3", "LN_TUNING", "LOHA", "LOKR", "MISS", "OFT", "OSF", "SHIRA",
@@ -61,7 +63,7 @@ def unfit(config: Mapping[str, Any]) -> str:
     ):
         if config.get(key):
             return f"it is {called} with {key}: it {what}. Train without {key}, or {MERGE}"
-    return ""
+    return unplain(config)
 
 
 def unlike(config: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Generator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from speciate.models.adapter import switched_off
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
@@ -80,7 +82,7 @@ class Population:
                 for layer in self.layers if names else ():
                     held.callback(layer.register_forward_hook(self._added(speakers)).remove)
             elif self.adapters and not names:
-                held.enter_context(self.model.disable_adapter())
+                held.enter_context(switched_off(self.model))
             elif self.adapters and len(set(members)) == 1:
                 # Anew it would freeze an adapter that is measured while it trains.
                 if self.model.active_adapters != [name := names.pop()]:

@@ -26,6 +26,8 @@ class LoraShape:
     kind: str = "lora"
     init: str = "default"
     init_rows: int = 128
+    init_texts: int = 0
+    freeze_a: bool = False
     block_size: int | None = None
     frequencies: int = 1000
     preserved: int | None = None

@@ -11,6 +11,7 @@ from speciate.differing import leaves
 from speciate.evals import figures, stats
 from speciate.evals.figures import METRIC, Paired, paired
 from speciate.evals.multiplicity import holm
+from speciate.models.population import BASE
 from speciate.pipeline.flips import flips_of
 from speciate.pipeline.scores import samples_of, score_of, spreads_of
 from speciate.pipeline.shared import Common, shared_items
@@ -26,6 +27,7 @@ from speciate.records import (
     RecipeDifference,
     Role,
     RunRecord,
+    Trouble,
 )
 from speciate.storage import canonical_json
 
@@ -53,7 +55,7 @@ def compare(references: Sequence[str], *, common: bool = False, each: bool = Fal
     arms = front([arm_of(label, group, its) for label, group, its in zip(labels, groups, pairs, strict=True)])
     compared = contrasts(labels, pairs)
     flips, total = flips_of(labels, groups, items)
-    doubts = [doubt for label, group in zip(labels, groups, strict=True) for doubt in doubts_of(label, group)]
+    doubts = doubts_of(labels, groups)
     return Comparison(
         arms=arms,
         contrasts=compared,
@@ -67,13 +69,32 @@ def compare(references: Sequence[str], *, common: bool = False, each: bool = Fal
 
 
 def labelled(groups: Sequence[Sequence[Subject]]) -> list[str]:
-    """A short name for each arm; where several are of one species, what tells them apart comes after it."""
-    plain = [group[0].label for group in groups]
-    named = [
-        label if plain.count(label) == 1 else f"{label} ({group[0].name})"
-        for label, group in zip(plain, groups, strict=True)
-    ]
+    """A short name for each arm, with its number of seeds; where several are of one species, what tells them apart
+    comes after it.
+    """
+    plain = [group[0].label if len(group) == 1 else group[0].species for group in groups]
+    named: list[str] = []
+    for label, group in zip(plain, groups, strict=True):
+        seeds = [f"{len(group)} seeds"] if len(group) > 1 else []
+        alike = [other for name, other in zip(plain, groups, strict=True) if name == label]
+        apart = [told_apart(group, alike)] if len(alike) > 1 else []
+        after = ", ".join([*seeds, *apart])
+        named.append(f"{label} ({after})" if after else label)
     return named if len(set(named)) == len(named) else [f"{label} #{place}" for place, label in enumerate(named, 1)]
+
+
+def told_apart(group: Sequence[Subject], alike: Sequence[Sequence[Subject]]) -> str:
+    """What tells an arm from those of the same name: its seed, where they differ in nothing else, or its run."""
+    first = group[0]
+    if len(group) > 1:
+        return f"first {first.name}"
+    ways, seeds = {other[0].way for other in alike}, {other[0].seed for other in alike}
+    return f"seed {first.seed}" if len(ways) == 1 and len(seeds) == len(alike) else first.name
+
+
+def named_in(label: str, group: Sequence[Subject]) -> list[str]:
+    """What to call each subject of an arm where something is said of it alone."""
+    return [label] if len(group) == 1 else [subject.name for subject in group]
 
 
 def pairs_of(group: Sequence[Subject], items: Common) -> dict[Role, Paired]:
@@ -118,8 +139,12 @@ def arm_of(label: str, group: Sequence[Subject], pairs: Mapping[Role, Paired]) -
         spread_change=spreads[2] if spreads else None,
         hammer=record.hammer if isinstance(record, RunRecord) else None,
         intact=record.intact if isinstance(record, RunRecord) else None,
-        troubles=[trouble for subject in group for trouble in figures.troubles(label, subject.rows)]
-        + (figures.troubles("base", first.base_rows) if first.adapter else []),
+        troubles=[
+            trouble
+            for name, subject in zip(named_in(label, group), group, strict=True)
+            for trouble in figures.troubles(name, subject.rows)
+        ]
+        + (figures.troubles(BASE, first.base_rows) if first.adapter else []),
         contamination=record.contamination if record else None,
         chosen=record.chosen if isinstance(record, RunRecord) else {},
         curve=first.curve,
@@ -185,16 +210,20 @@ def mean_of(scores: Sequence[Sequence[float]]) -> list[float]:
     return [sum(its) / len(its) for its in zip(*scores, strict=True)]
 
 
-def doubts_of(label: str, group: Sequence[Subject]) -> list[str]:
-    """What casts doubt on an arm: rows without a proper answer."""
-    return [
-        doubt
-        for subject in group
-        for doubt in [
-            *figures.doubts(figures.troubles(label, subject.rows)),
-            *(figures.doubts(figures.troubles(f"the base of {label}", subject.base_rows)) if subject.adapter else []),
-        ]
-    ]
+def doubts_of(labels: Sequence[str], groups: Sequence[Sequence[Subject]]) -> list[str]:
+    """What casts doubt on the arms: answers that are none, of each adapter and, once, of each base."""
+    bases: dict[str, list[Trouble]] = {}
+    adapters: list[Trouble] = []
+    for label, group in zip(labels, groups, strict=True):
+        for name, subject in zip(named_in(label, group), group, strict=True):
+            adapters += figures.troubles(name, subject.rows)
+            if subject.adapter:
+                known = str(subject.base.get("digest"))
+                bases.setdefault(known, figures.troubles(f"the base of {label}", subject.base_rows))
+    own = [trouble for its in bases.values() for trouble in its]
+    if len(bases) == 1:
+        own = [trouble.model_copy(update={"model": "the base"}) for trouble in own]
+    return figures.doubts([*adapters, *own])
 
 
 def recipe_differences(groups: Sequence[Sequence[Subject]]) -> list[RecipeDifference]:

@@ -153,12 +153,17 @@ def plainly(source: BaseSource, tokenizer: "PreTrainedTokenizerBase") -> list[st
 
 
 def find_suite(name: str) -> LoadedSuite:
-    """The suite of this name beside or above the working directory, or in a file. Raises NotFound."""
+    """The suite of this name beside or above the working directory, or in a file.
+
+    Raises NotFound, and InputError where what is there is no suite.
+    """
     if name.endswith((".yaml", ".yml")):
-        if not Path(name).is_file():
+        if not Path(name).exists():
             raise NotFound(f"there is no suite {name!r}")
         return load_suite(name)
     path = find_data(f"{SUITES}/{name}.yaml", Path.cwd() / "-")
+    if path is None and Path(name).exists():
+        return load_suite(name)
     if path is None:
         folder = find_data(SUITES, Path.cwd() / "-")
         known = sorted(path.stem for path in folder.glob("*.yaml")) if folder else []

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from speciate.errors import InputError, RecipeError
+from speciate.errors import InputError, RecipeError, StorageError
 from speciate.evals.sources import Questions, questions
 from speciate.models.base import BaseSource, Compute, find_compute
 from speciate.models.population import BASE
@@ -79,7 +79,7 @@ def found(wanted: Wanted) -> tuple[LoadedSuite, BaseSource, Compute, dict[str, M
             return find()
         except RecipeError as error:
             problems.extend(error.problems)
-        except InputError as error:
+        except (InputError, StorageError) as error:
             problems.append(str(error))
         return None
 

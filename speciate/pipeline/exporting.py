@@ -28,7 +28,7 @@ from speciate.records import Card
 from speciate.records.cards import UNKNOWN
 from speciate.registry.entry import CARD, README
 from speciate.registry.readme import readme
-from speciate.storage import folder_published_whole, read_json, write_json, write_text
+from speciate.storage import expanded, folder_published_whole, read_json, write_json, write_text
 
 Form = Literal["peft", "merged", "gguf", "vllm"]
 ON_THE_CPU = Compute("cpu", "float32", "float32")
@@ -63,7 +63,7 @@ def export(
         if form == "peft":
             with folder_published_whole(free) as aside:
                 fill(aside, path, card)
-            return Exported(form, free, [card])
+            return Exported(form, free, [card], warnings=found_from_here_only(free))
         if form == "gguf":
             return _converted(references[0], path, card, free, base)
         return _merged(references[0], card, free, base, dtype)
@@ -76,6 +76,28 @@ def fill(folder: Path, entry: Path, card: Card) -> None:
     write_json(folder / CONFIG, read_json(entry / CONFIG))
     write_json(folder / CARD, card.document())
     write_text(folder / README, readme(card))
+
+
+def found_from_here_only(folder: Path) -> list[str]:
+    """What to say of an adapter whose base PEFT does not find by itself from everywhere.
+
+    The name stays as it is: the digest covers it, and a path of this machine must not travel.
+    """
+    name = str(read_json(folder / CONFIG).get("base_model_name_or_path") or "")
+    if Path(name).is_absolute() and Path(name).is_dir():
+        return []
+    here = find_data(name, Path.cwd() / "-") if name and not name.startswith("~") else None
+    if here:
+        where = str(here.absolute().parents[len(Path(name).parts) - 1])
+        says = f"names its base {name!r}, a folder that is found from {where!r} alone"
+    elif name.startswith((".", "/", "~")) or name.count("/") != 1:
+        says = f"names its base {name!r}, which is no model of the hub" if name else "does not name its base"
+    else:
+        return []
+    return [
+        f"the configuration {says}, so AutoPeftModelForCausalLM.from_pretrained may not find it. Load the base from "
+        f"where it lies, then PeftModel.from_pretrained(base, {str(folder)!r})"
+    ]
 
 
 def _converted(reference: str, path: Path, card: Card, target: Path, base: str | None) -> Exported:
@@ -185,7 +207,7 @@ def _stored_precision(source: BaseSource) -> Precision:
 
 def _free(target: Path) -> Path:
     """The folder as an absolute path. Raises InputError where something is in it."""
-    target = target.expanduser().absolute()
+    target = expanded(target).absolute()
     if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
         kind = "holds files already" if target.is_dir() and not target.is_symlink() else "is no folder"
         raise InputError(f"--to {str(target)!r} {kind}; name a folder that is empty or missing")

@@ -93,6 +93,20 @@ def owned(folder: Path) -> Generator[None]:
         lock.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process works in the folder now."""
+    if not (folder / ".lock").is_file():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        # Of a folder that cannot be written to, nobody here is the owner.
+        return False
+
+
 class RunFolder:
     """One run on disk. A phase whose result is there is not done again."""
 

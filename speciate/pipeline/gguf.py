@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from speciate.errors import InputError, MissingComponent
+from speciate.storage import expanded
 
 CONVERTER = "convert_lora_to_gguf.py"
 PLACE = "LLAMA_CPP"
@@ -18,7 +19,7 @@ def converter() -> Path:
     """llama.cpp's converter, in $LLAMA_CPP or on the PATH. Raises MissingComponent."""
     named = os.environ.get(PLACE)
     if named:
-        place = Path(named).expanduser()
+        place = expanded(named)
         found = place / CONVERTER if place.is_dir() else place
         if not found.is_file():
             raise MissingComponent(

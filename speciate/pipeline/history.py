@@ -7,8 +7,9 @@ from typing import Any
 
 from speciate import runs
 from speciate.errors import StorageError
+from speciate.pipeline.folder import is_held
 from speciate.records import Estimate, EvalRecord, Forgetting, RunRecord
-from speciate.records.history import Event, Headline
+from speciate.records.history import Event, Headline, State
 from speciate.storage import read_json
 
 
@@ -38,7 +39,7 @@ def run_in(folder: Path, start: dict[str, Any]) -> Event:
         name=folder.name,
         kind="run",
         created=created(start, path),
-        state=record.verdict if record else "unfinished",
+        state=record.verdict if record else unended(folder),
         base=inner(start, "base", "name"),
         suite=inner(start, "recipe", "evals", "suite"),
         folder=str(folder),
@@ -54,12 +55,17 @@ def evaluation_in(folder: Path, start: dict[str, Any]) -> Event:
         name=folder.name,
         kind="evaluation",
         created=created(start, path),
-        state="evaluated" if record else "unfinished",
+        state="evaluated" if record else unended(folder),
         base=str(record.base.get("name", "")) if record else inner(start, "base", "name"),
         suite=record.suite if record else inner(start, "suite", "name"),
         folder=str(folder),
         figures=of_evaluation(record) if record else [],
     )
+
+
+def unended(folder: Path) -> State:
+    """Whether it goes on or was stopped."""
+    return "running" if is_held(folder) else "unfinished"
 
 
 def of_run(record: RunRecord) -> list[Headline]:

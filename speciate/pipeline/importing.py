@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from speciate.errors import AdapterMismatch, BaseNotFound
+from speciate.errors import AdapterMismatch, BaseNotFound, InputError
 from speciate.models.adapter import locate_adapter
 from speciate.models.base import HUB_FILES, BaseSource, locate
 from speciate.models.kinds import unfit
@@ -20,6 +20,7 @@ from speciate.records.cards import UNKNOWN
 from speciate.registry import aliases, store
 from speciate.registry.entry import CARD
 from speciate.registry.foreign import Foreign, one_line, take
+from speciate.storage import expanded
 
 HUB = "hf://"
 
@@ -58,7 +59,7 @@ def import_adapter(reference: str, told: Told, progress: Progress) -> Imported:
     aliases.checked(told.species, "1")
     quiet_libraries()
     if not reference.startswith(HUB):
-        folder = Path(reference).expanduser()
+        folder = expanded(reference)
         origin = f"imported from a folder named {one_line(folder.absolute().name)}"
         return _registered(folder, told, reference, origin, progress)
     from speciate.registry import hub
@@ -71,9 +72,14 @@ def import_adapter(reference: str, told: Told, progress: Progress) -> Imported:
 def _registered(folder: Path, told: Told, reference: str, origin: str, progress: Progress) -> Imported:
     with tempfile.TemporaryDirectory() as aside:
         taken = Path(aside)
+        # Where it lies to whoever imports it: not in a copy that is gone when they read of it.
+        place = reference if reference.startswith(HUB) else str(folder)
         with progress.phase("reading the adapter"):
-            foreign = take(folder, taken, told.base)
-        base, change, notes = _placed(reference, taken, foreign, told, progress)
+            try:
+                foreign = take(folder, taken, told.base)
+            except InputError as error:
+                raise InputError(str(error).replace(str(taken), place).replace(str(folder), place)) from error
+        base, change, notes = _placed(place, taken, foreign, told, progress)
         made = False
 
         def card(digest: str, version: int) -> UnmeasuredCard:
@@ -106,7 +112,7 @@ def _registered(folder: Path, told: Told, reference: str, origin: str, progress:
 
 
 def _placed(
-    reference: str, taken: Path, foreign: Foreign, told: Told, progress: Progress
+    place: str, taken: Path, foreign: Foreign, told: Told, progress: Progress
 ) -> tuple[dict[str, str], float | None, list[str]]:
     """What the card says of the base, the largest change of a logit of it, and what to say of both."""
     revision = foreign.config.get("revision")
@@ -131,7 +137,7 @@ def _placed(
             return base, None, [f"its base was found and cannot be used: {error}"]
         except AdapterMismatch as error:
             raise AdapterMismatch(
-                f"{str(error).replace(str(taken), reference)} (the base was {source.name!r} in "
+                f"{str(error).replace(str(taken), place)} (the base was {source.name!r} in "
                 f"{str(source.folder)!r}; name another with --base)"
             ) from error
     told_of = f"it was not loaded, for {reason}" if reason else ""

@@ -4,11 +4,13 @@ Half of them are conversations where the base has a chat template; a base that i
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from speciate.models.decoding import Ask, Sampling, generate, row_seed
 from speciate.models.population import BASE, Population
 from speciate.models.sampler import continuation_ids, stop_tokens
+from speciate.storage import read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,6 +44,14 @@ def texts_of_base(population: Population, count: int, seed: int, length: int) ->
     for number, text in zip(answered, gone_on(population, texts, answered, stops, (seed, 2), length), strict=True):
         texts[number] = text
     return [list(text) for text in texts]
+
+
+def kept_texts(path: Path, population: Population, count: int, seed: int, length: int) -> list[list[int]]:
+    """At least `count` of them, from disk where they are there. The first texts are the same however many there are."""
+    if not path.exists():
+        texts = texts_of_base(population, count, seed, length)
+        write_jsonl(path, [{"tokens": ids} for ids in texts])
+    return [row["tokens"] for row in read_jsonl(path)]
 
 
 def gone_on(

@@ -11,14 +11,16 @@ from typing import Any
 
 from speciate import runs
 from speciate.errors import AdapterMismatch, InputError, NotFound
-from speciate.models.adapter import CONFIG, AdapterSource, locate_adapter
-from speciate.models.base import BaseSource, locate
+from speciate.models.adapter import CONFIG, WEIGHTS, AdapterSource, locate_adapter
+from speciate.models.base import BaseSource, folder_meant, locate
+from speciate.models.contents import check_finite, contents
 from speciate.pipeline.folder import START
 from speciate.recipe import find_data
 from speciate.records import AdapterCard
 from speciate.records.cards import UNKNOWN
 from speciate.registry import store
 from speciate.registry.entry import CARD
+from speciate.storage import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,15 @@ def named_so(path: Path) -> str:
 def meant(references: Iterable[str]) -> tuple[list[Meant], list[str]]:
     """The adapters that are meant, and the references that can only be bases.
 
-    Raises NotFound for one that is neither.
+    Raises NotFound for one that is neither, InputError for an adapter that is cut or holds numbers that are none.
     """
     adapters: list[Meant] = []
     bases: list[str] = []
     for reference in references:
-        folder = Path(reference).expanduser()
-        if (folder / CONFIG).is_file():
+        folder = expanded(reference)
+        if not store.is_path(reference) and (entry := _registered(reference)):
+            adapters.append(_in_folder(reference, entry))
+        elif (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
             adapters.append(_in_folder(reference, folder))
         elif (folder / "adapter" / CONFIG).is_file() and (folder / START).is_file():
             adapters.append(_of_run(reference, folder))
@@ -65,15 +69,27 @@ def meant(references: Iterable[str]) -> tuple[list[Meant], list[str]]:
             adapters.append(_of_run(reference, run.parent))
         else:
             try:
-                path, card = store.find(reference)
-            except NotFound:
-                if "/" not in reference.strip("/") and find_data(reference, Path.cwd() / "-") is None:
-                    raise
+                path, _ = store.find(reference)
+            except NotFound as error:
+                check_can_be_base(reference, error)
                 bases.append(reference)
             else:
                 adapters.append(_in_folder(reference, path))
-                del card
+    for adapter in adapters:
+        contents(adapter.source.folder / WEIGHTS)
+        check_finite(adapter.source.folder / WEIGHTS)
     return adapters, bases
+
+
+def check_can_be_base(reference: str, unknown: NotFound) -> None:
+    """Raises NotFound for what is neither a folder nor can be a name of the hub; `unknown` where it can be no path."""
+    if find_data(reference, Path.cwd() / "-") is not None:
+        return
+    if reference.startswith((".", "/", "~")) or reference.count("/") > 1:
+        hint = folder_meant(reference) or "Give a folder, a species of the registry, a run, or a model of the hub."
+        raise NotFound(f"there is no adapter or base at {reference!r}. {hint}")
+    if "/" not in reference:
+        raise unknown
 
 
 def base_of(adapters: Iterable[Meant], bases: Iterable[str], given: str | None) -> BaseSource:
@@ -112,6 +128,14 @@ def unchecked(adapters: Iterable[Meant], base: BaseSource) -> list[str]:
                 f"{adapter.reference!r} {lacks}, so nothing proves that it was trained on {base.name!r} ({own})"
             )
     return said
+
+
+def _registered(reference: str) -> Path | None:
+    """The entry that a bare name means, whatever folder of that name is here; None where it means none."""
+    try:
+        return store.find(reference)[0]
+    except NotFound:
+        return None
 
 
 def _in_folder(reference: str, folder: Path) -> Meant:

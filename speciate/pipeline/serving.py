@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from speciate.errors import InputError
+
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Values that --max-lora-rank takes and that matter."""
 NOT_SERVED = {
@@ -21,7 +23,12 @@ ODD_MODULES = ("embed_tokens", "lm_head", "wte", "shared")
 
 
 def line(base: str, adapters: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> str:
-    """The command for a shell; `adapters` gives folder and configuration by the name under which each is asked."""
+    """The command for a shell; `adapters` gives folder and configuration by the name under which each is asked.
+
+    Raises InputError for a base whose name would be read as an option.
+    """
+    if base.startswith("-"):
+        raise InputError(f"the base is named {base!r}, which vLLM would read as an option: name it with --base")
     need = max(_rank(config) for _, config in adapters.values())
     rank = next((allowed for allowed in RANKS if allowed >= need), need)
     several = ["--max-loras", str(len(adapters))] if len(adapters) > 1 else []

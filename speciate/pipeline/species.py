@@ -29,6 +29,7 @@ from speciate.pipeline.folder import RunFolder, folder_to_resume, new_folder, ow
 from speciate.pipeline.machine import disk_must_hold, quiet_libraries, versions
 from speciate.pipeline.measuring import adapter_identity, base_identity, measure, memory_of
 from speciate.pipeline.own_answers import Own, notes_on
+from speciate.pipeline.own_texts import kept_texts
 from speciate.pipeline.setting import Setting, prepare
 from speciate.pipeline.stage import Material, shape_of
 from speciate.pipeline.training import Training
@@ -39,7 +40,7 @@ from speciate.recipe import LoadedRecipe
 from speciate.recipe.suite import SamplingOf
 from speciate.records import Contamination, DataManifest, RunRecord
 from speciate.storage import folder_published_whole, read_jsonl, unreadable, write_json, write_jsonl
-from speciate.train.encoding import check_rows, encode
+from speciate.train.encoding import Encoded, check_rows, encode, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -89,16 +90,21 @@ class Run:
                 before = memory_digest(model)
             rows = self.data(verifier, Population(model, tokenizer))
             hammer = self.hammer(verifier, rows)
-            material = self.material(tokenizer, model, rows)
+            material = self.material(tokenizer, model, rows, self.texts(Population(model, tokenizer)))
             parts = self.parts(rows, verifier)
             contamination = self.contamination(rows, parts)
             base = self.evaluation("base", model, tokenizer, parts)
             attached = attach(
-                model, self.lora(), self.setting.source, self.recipe.seed, material.niche, material.general
+                model,
+                self.lora(),
+                self.setting.source,
+                self.recipe.seed,
+                material.niche,
+                material.looked_at(self.recipe.lora),
             )
             untrained = weights_digest(attached)
             training = self.training(rows, verifier)
-            guard = training.guard(material, Population(attached, tokenizer, {}))
+            guard = training.guard(material)
             chosen = training.run(attached, tokenizer, material, guard)
             general = [item for part in self.setting.questions.parts for item in part.items]
             asked = [*rows.test[: PROBES // 2], *general[: PROBES // 2]]
@@ -164,7 +170,20 @@ class Run:
             write_jsonl(path, found)
         return {row["item"]: bool(row["tactic"]) for row in read_jsonl(path)}
 
-    def material(self, tokenizer: "PreTrainedTokenizerBase", model: "CausalLM", rows: Rows) -> Material:
+    def texts(self, population: Population) -> list[Encoded]:
+        """What the base says by itself, where a guard holds it or the adapter begins from it; kept on disk."""
+        kl, lora = self.recipe.guard.kl, self.recipe.lora
+        count = max(kl.texts if kl and kl.on == "self" else 0, lora.init_texts)
+        if not count:
+            return []
+        path = self.folder.path / "data" / "own-texts.jsonl"
+        length = min(self.recipe.train[0].max_length, self.setting.context or 10**9)
+        with self.folder.timed("own texts"), self.progress.phase("hearing what the base says by itself"):
+            return [whole(ids) for ids in kept_texts(path, population, count, self.recipe.seed, length)]
+
+    def material(
+        self, tokenizer: "PreTrainedTokenizerBase", model: "CausalLM", rows: Rows, texts: list[Encoded]
+    ) -> Material:
         """Training and dev rows as tokens, checked."""
         niche, replay, dev, general = (
             [encode(tokenizer, item.prompt, item.reference) for item in items]
@@ -172,7 +191,7 @@ class Run:
         )
         check_rows([*niche, *replay, *general], stop_tokens(model, tokenizer), self.recipe.train[0].max_length)
         names = [f"{item.family} {item.digest[7:19]}" for item in (*rows.train, *rows.replay)]
-        return Material(niche, replay, dev, names, general)
+        return Material(niche, replay, dev, names, general, texts)
 
     def evaluation(
         self,

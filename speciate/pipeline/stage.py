@@ -12,7 +12,7 @@ from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.setting import Setting, sft_of, token_loss_of
 from speciate.progress import Progress
 from speciate.recipe import Recipe
-from speciate.recipe.lora import FROM_GENERAL_ROWS, FROM_NICHE_ROWS
+from speciate.recipe.lora import FROM_GENERAL_ROWS, FROM_NICHE_ROWS, Lora
 from speciate.storage import read_json, write_json
 from speciate.train.divergence import KlGuard
 from speciate.train.encoding import Encoded
@@ -44,6 +44,14 @@ class Material:
     """Of the rows of the niche, then of those of replay, for messages."""
     general: Sequence[Encoded] = ()
     """Of general skills, read and not trained on."""
+    texts: Sequence[Encoded] = ()
+    """What the base says by itself."""
+
+    def looked_at(self, lora: Lora) -> list[Encoded]:
+        """The general rows that an adapter begins from."""
+        if lora.init not in FROM_GENERAL_ROWS:
+            return []
+        return [*self.general[: lora.init_rows], *self.texts[: lora.init_texts]]
 
     def rows(self, which: str) -> tuple[list[Encoded], list[str]]:
         """The rows that a stage trains on, as its recipe names them, and their names."""
@@ -134,8 +142,6 @@ class Stage:
         names: Sequence[str],
         guard: KlGuard | None,
     ) -> Job:
-        init = self.recipe.lora.init
-        looked_at = material.niche if init in FROM_NICHE_ROWS else material.general if init in FROM_GENERAL_ROWS else ()
         return Job(
             source=self.setting.source,
             compute=self.setting.compute,
@@ -149,7 +155,8 @@ class Stage:
             kl=guard,
             loss=token_loss_of(self.recipe),
             names=tuple(names),
-            looked_at=looked_at,
+            niche=material.niche if self.recipe.lora.init in FROM_NICHE_ROWS else (),
+            general=material.looked_at(self.recipe.lora),
         )
 
 

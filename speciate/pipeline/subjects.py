@@ -2,18 +2,20 @@
 base that was evaluated alone. Reads files, and decides nothing.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from speciate import runs
-from speciate.errors import InputError, StorageError
+from speciate.errors import Damaged, InputError, StorageError
 from speciate.evals.figures import Scored, scored
 from speciate.evals.rows import Rows, check_files, read_drift, read_rows, read_texts
 from speciate.models.adapter import WEIGHTS
 from speciate.models.population import BASE
+from speciate.pipeline.finished import finished_run
 from speciate.pipeline.folder import START
 from speciate.records import (
     CurvePoint,
@@ -92,8 +94,17 @@ def subjects(references: Iterable[str]) -> list[Subject]:
         if (evaluation := runs.find_eval(reference)) is not None:
             found += of_evaluation(evaluation)
         else:
-            found.append(of_run(runs.find_run(reference)))
+            found.append(of_run(finished_run(reference)))
     return distinct(found)
+
+
+@contextlib.contextmanager
+def advised(remedy: str) -> Generator[None]:
+    """What is wrong with files of answers in the block is told with what to do. Raises Damaged."""
+    try:
+        yield
+    except StorageError as error:
+        raise Damaged(f"{error}. {remedy}; most answers are remembered.") from error
 
 
 def distinct(found: Sequence[Subject]) -> list[Subject]:
@@ -126,9 +137,14 @@ def ending_apart(folder: Path, others: Sequence[Path]) -> str:
 
 
 def of_run(run: RunRecord) -> Subject:
-    """The adapter of a training run."""
+    """The adapter of a training run. Raises Damaged where its files are not those that it wrote."""
     folder = Path(run.run_dir)
     start = runs.read_start(folder / START)
+    with advised(f"`speciate eval {folder}` measures its adapter again"):
+        return _of_run(run, folder, start)
+
+
+def _of_run(run: RunRecord, folder: Path, start: Mapping[str, Any]) -> Subject:
     check_files(folder / "evals", run.files)
     base, adapter = read_rows(folder / "evals", BASE), read_rows(folder / "evals", "adapter")
     return Subject(
@@ -172,7 +188,14 @@ def of_run(run: RunRecord) -> Subject:
 
 
 def of_evaluation(evaluation: EvalRecord) -> list[Subject]:
-    """The adapters of an evaluation; the base itself where there is none."""
+    """The adapters of an evaluation; the base itself where there is none. Raises Damaged where its files are not those
+    that it wrote.
+    """
+    with advised("Evaluate the same models again, into another folder"):
+        return _of_evaluation(evaluation)
+
+
+def _of_evaluation(evaluation: EvalRecord) -> list[Subject]:
     folder = Path(evaluation.eval_dir) / "evals"
     check_files(folder, evaluation.files)
     base = read_rows(folder, BASE)

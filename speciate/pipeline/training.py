@@ -7,23 +7,20 @@ from speciate.models.folding import settle
 from speciate.models.strength import scale
 from speciate.pipeline.course import Course, dial
 from speciate.pipeline.folder import RunFolder
-from speciate.pipeline.own_texts import texts_of_base
 from speciate.pipeline.setting import Setting
 from speciate.pipeline.stage import Material, Stage
 from speciate.pipeline.trials import Bench, strongest
 from speciate.progress import Progress
 from speciate.records.trials import Choice, Chosen
-from speciate.storage import read_json, read_jsonl, write_json, write_jsonl
+from speciate.storage import read_json, write_json
 from speciate.train.divergence import KlGuard
-from speciate.train.encoding import Encoded
+from speciate.train.encoding import whole
 from speciate.train.sft import Measured
 from speciate.train.stability import learned_nothing
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
-
-    from speciate.models.population import Population
 
 
 @dataclass(frozen=True)
@@ -38,25 +35,18 @@ class Training:
     without: list[str]
     """Families that have no development items."""
 
-    def guard(self, material: Material, population: "Population") -> KlGuard | None:
-        """The rows on which the adapter is held to its base; what the base says by itself is kept on disk."""
+    def guard(self, material: Material) -> KlGuard | None:
+        """The rows on which the adapter is held to its base."""
         kl = self.setting.loaded.recipe.guard.kl
         if kl is None:
             return None
-        seed = self.setting.loaded.recipe.seed
         if kl.on == "self":
-            path = self.folder.path / "data" / "own-texts.jsonl"
-            if not path.exists():
-                length = min(self.setting.loaded.recipe.train[0].max_length, self.setting.context or 10**9)
-                with self.folder.timed("own texts"), self.progress.phase("hearing what the base says by itself"):
-                    texts = texts_of_base(population, kl.texts, seed, length)
-                write_jsonl(path, [{"tokens": ids} for ids in texts])
-            rows = [_whole(row["tokens"]) for row in read_jsonl(path)]
+            rows = list(material.texts)
         else:
             rows = list({"general": material.general, "replay": material.replay}.get(kl.on, material.niche))
             if kl.on != "niche" and kl.tokens == "all":
-                rows = [_whole(row.input_ids) for row in rows]
-        return KlGuard(rows[: kl.texts], kl.rows, kl.coefficient, kl.direction, seed)
+                rows = [whole(row.input_ids) for row in rows]
+        return KlGuard(rows[: kl.texts], kl.rows, kl.coefficient, kl.direction, self.setting.loaded.recipe.seed)
 
     def notes(self) -> list[str]:
         """What a person should know of how it went."""
@@ -104,8 +94,3 @@ def chosen_in(folder: RunFolder) -> dict[Choice, Chosen]:
     """What was chosen in a run."""
     path = folder.path / "chosen.json"
     return {name: Chosen.model_validate(one) for name, one in read_json(path).items()} if path.exists() else {}
-
-
-def _whole(ids: list[int]) -> Encoded:
-    """Tokens that all count but the first, which nothing precedes."""
-    return Encoded(list(ids), list(ids))

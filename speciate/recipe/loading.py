@@ -79,7 +79,7 @@ def load_base_recipe(path: Path | str, overrides: Iterable[str] = (), known: Kno
 
 def load_suite(path: Path | str) -> LoadedSuite:
     """A suite; raises as `load_recipe` does."""
-    source = read_source(path)
+    source = read_source(path, kind="suite")
     return LoadedSuite(_fitted(Suite, source, None), Path(path), source)
 
 

@@ -12,13 +12,13 @@ from speciate.recipe.fields import BelowOne, Count, Names, Positive, Section
 Kind = Literal["lora", "dora", "oft", "boft", "hra", "vera", "loha", "lokr", "shira", "osf", "fourierft", "full"]
 Init = Literal[
     "default", "gaussian", "orthogonal", "eva", "pissa", "olora", "corda-kpm", "corda-ipm", "lora-ga", "milora",
-    "oplora", "lora-null", "mica",
+    "oplora", "lora-null", "mica", "contrast",
 ]  # fmt: skip
 Chosen = Literal["all-linear", "mlp-only", "attention-only", "kappa"]
 
-FROM_GENERAL_ROWS = frozenset({"corda-kpm", "lora-null"})
+FROM_GENERAL_ROWS = frozenset({"corda-kpm", "lora-null", "contrast"})
 """Beginnings that look at rows of general skills, to stay away from what those need."""
-FROM_NICHE_ROWS = frozenset({"corda-ipm", "eva", "lora-ga"})
+FROM_NICHE_ROWS = frozenset({"corda-ipm", "eva", "lora-ga", "contrast"})
 """Beginnings that look at rows of the niche, to begin with what those need."""
 IN_FOUR_BITS = frozenset({"lora", "dora", "oft", "vera"})
 """Kinds that PEFT can put on a base of 4 bits."""
@@ -92,11 +92,19 @@ class Lora(Section):
     al. 2024) the largest directions, olora (Büyükakyüz 2024) those of QR, milora (Wang et al. 2024) the smallest;
     mica (2026) learns A alone, B being the smallest; oplora (Xiong and Xie 2025) never touches the largest. From
     rows: eva (Paischer et al. 2024), corda-ipm (Yang et al. 2024) and lora-ga (Wang et al. 2024) what the niche
-    needs, corda-kpm and lora-null (Tang et al. 2025) what general skills need least. All end as a plain LoRA on the
-    untouched base, those that begin from a part of its weights with rank 2r.
+    needs, corda-kpm and lora-null (Tang et al. 2025) what general skills need least. contrast takes the directions of
+    the inputs in which the niche has most for what general skills have (as SC-LoRA, Luo et al. 2025) and keeps them: B
+    alone learns, and what general skills read stays nearly out of its reach. All end as a plain LoRA on the untouched
+    base, those that begin from a part of its weights with rank 2r.
     """
     init_rows: Annotated[int, Field(ge=1, le=65_536)] = 128
     """Rows that an init looks at which begins from rows."""
+    init_texts: Annotated[int, Field(ge=0, le=65_536)] = 0
+    """Texts that the base says by itself, which an init counts among the general rows that it looks at."""
+    freeze_a: bool = False
+    """B alone learns (LoRA-FA, Zhang et al. 2023): the update reads nothing but what A read in the beginning. With
+    contrast it is always so.
+    """
     preserved: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Of osf and oplora: the largest singular directions of each weight that the adapter cannot change; null takes half
     of them, with oplora at most 128.
@@ -141,6 +149,22 @@ class Lora(Section):
         if init and init not in FROM_GENERAL_ROWS | FROM_NICHE_ROWS and rows != cls.model_fields["init_rows"].default:
             raise ValueError(f"means nothing to init: {init}, which looks at no rows; leave it out")
         return rows
+
+    @field_validator("init_texts")
+    @classmethod
+    def _are_heard(cls, texts: int, info: ValidationInfo) -> int:
+        init = info.data.get("init")
+        if init and init not in FROM_GENERAL_ROWS and texts:
+            raise ValueError(f"means nothing to init: {init}, which looks at no general rows; leave it out")
+        return texts
+
+    @field_validator("freeze_a")
+    @classmethod
+    def _has_an_a(cls, frozen: bool, info: ValidationInfo) -> bool:
+        kind = info.data.get("kind")
+        if frozen and kind not in (None, "lora", "dora"):
+            raise ValueError(f"means nothing to kind: {kind}, which has no A; leave it out")
+        return frozen
 
     @field_validator("preserved")
     @classmethod

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -18,6 +18,11 @@ from ruamel.yaml.reader import ReaderError
 from speciate.errors import InputError, RecipeError
 from speciate.recipe.problems import KeyPath, shown
 
+Kind = Literal["recipe", "suite"]
+EXAMPLES: dict[Kind, str] = {"recipe": "species: my-species", "suite": "suite: my-suite"}
+"""A line that each kind of file has."""
+FOLDERS: dict[Kind, str] = {"recipe": "recipes", "suite": "evals/suites"}
+"""Where such files lie."""
 MAX_BYTES = 100_000
 """A recipe is a page of text; the limit bounds the time that a hostile file takes to read."""
 
@@ -52,6 +57,8 @@ class Source:
 
     name: str
     """The file, as the user wrote it."""
+    kind: Kind = "recipe"
+    """What the file is to be."""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     places: dict[KeyPath, Place] = field(default_factory=dict[KeyPath, Place])
     problems: list[Problem] = field(default_factory=list[Problem])
@@ -64,18 +71,18 @@ class Source:
         return Problem(self.places.get(known, Place(0, 1, self.name)), path, message)
 
 
-def read_source(path: Path | str, overrides: Iterable[str] = ()) -> Source:
-    """The values of a recipe file with the overrides laid over them.
+def read_source(path: Path | str, overrides: Iterable[str] = (), kind: Kind = "recipe") -> Source:
+    """The values of a recipe file, or of one of another kind, with the overrides laid over them.
 
     Raises InputError where the file cannot be read, RecipeError where it is not a mapping in YAML; a smaller fault is
     left in `problems`, to be reported together with those that the schema finds.
     """
-    source = Source(str(path))
+    source = Source(str(path), kind)
     start = Place(0, 1, source.name)
-    node = _compose(_text(Path(path), source.name), start)
+    node = _compose(_text(Path(path), source.name, kind), start)
     if not isinstance(node, MappingNode):
         found = "is empty" if node is None else "is not a mapping"
-        raise _unreadable(start, f"the recipe {found}; it has lines such as 'species: my-species'")
+        raise _unreadable(start, f"the {kind} {found}; it has lines such as {EXAMPLES[kind]!r}")
     values = _value(node, (), source, start)
     if not isinstance(values, dict):
         raise RecipeError([str(problem) for problem in source.problems])
@@ -85,29 +92,29 @@ def read_source(path: Path | str, overrides: Iterable[str] = ()) -> Source:
     return source
 
 
-def _text(path: Path, name: str) -> str:
+def _text(path: Path, name: str, kind: Kind) -> str:
     if path.is_dir():
         inside = ", ".join(sorted(str(file) for file in path.glob("*.yaml"))[:5])
-        raise InputError(f"{name!r} is a folder, not a recipe" + (f"; recipes in it: {inside}" if inside else ""))
+        raise InputError(f"{name!r} is a folder, not a {kind}" + (f"; {kind}s in it: {inside}" if inside else ""))
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise InputError(f"there is no recipe {name!r}{_near_file(path)}") from error
+        raise InputError(f"there is no {kind} {name!r}{_near_file(path, FOLDERS[kind])}") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the recipe {name!r}: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(f"cannot read the {kind} {name!r}: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > MAX_BYTES:
-        raise InputError(f"{name!r} is larger than {MAX_BYTES:,} bytes, which no recipe is")
+        raise InputError(f"{name!r} is larger than {MAX_BYTES:,} bytes, which no {kind} is")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = Place(0, content.count(b"\n", 0, error.start) + 1, name)
-        raise _unreadable(place, f"not text in UTF-8 (byte 0x{content[error.start]:02x}); is it a recipe?") from error
+        raise _unreadable(place, f"not text in UTF-8 (byte 0x{content[error.start]:02x}); is it a {kind}?") from error
 
 
-def _near_file(path: Path) -> str:
+def _near_file(path: Path, usual: str) -> str:
     try:
-        files = [file for folder in (path.parent, Path("recipes")) for file in folder.glob("*.y*ml")]
+        files = [file for folder in (path.parent, Path(usual)) for file in folder.glob("*.y*ml")]
     except (OSError, ValueError):
         return ""
     names = {key: str(file) for file in files for key in (str(file), file.name, file.stem)}
@@ -144,7 +151,7 @@ def _value(node: Node, path: KeyPath, source: Source, place: Place) -> Any:
     """Plain values of a node that stands at `place`; faults go to `source.problems`."""
     source.places[path] = place
     if node.anchor:
-        message = f"anchors and aliases (&{node.anchor}) are not used in recipes; write the value out"
+        message = f"anchors and aliases (&{node.anchor}) are not used in {source.kind}s; write the value out"
         source.problems.append(Problem(place, path, message))
         return None
     if isinstance(node, MappingNode):
@@ -185,7 +192,7 @@ def _scalar(node: Node, path: KeyPath, source: Source, place: Place) -> Any:
     try:
         if tag in ("null", "bool", "int", "float"):
             return YAML(typ="safe", pure=True).constructor.construct_object(node)
-        message = f"tags ({tag}) are not used in recipes"
+        message = f"tags ({tag}) are not used in {source.kind}s"
     except (YAMLError, ValueError, LookupError):
         message = f"{shown(node.value)} is not a value"
     source.problems.append(Problem(place, path, message))

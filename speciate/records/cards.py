@@ -12,6 +12,8 @@ Kinship = Literal["trained-from", "continued", "distilled", "merged", "rescaled"
 UNKNOWN = "unknown"
 SPECIES = r"^[a-z0-9][a-z0-9-]{0,63}$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
+MOST_VERSIONS = 10**9
+MOST_PARENTS = 1000
 
 
 class Parent(Record):
@@ -25,7 +27,7 @@ class Identity(Document):
     """What every card says."""
 
     species: Annotated[str, Field(pattern=SPECIES)]
-    version: Annotated[int, Field(ge=1, lt=10**10)]
+    version: Annotated[int, Field(ge=1, le=MOST_VERSIONS)]
     digest: Annotated[str, Field(pattern=DIGEST)]
     """Digest of the adapter's weights and canonical configuration; the entry's name."""
     created: str
@@ -34,7 +36,7 @@ class Identity(Document):
     description: str = ""
     base: dict[str, Any]
     """`name`, `revision`, `digest`."""
-    parents: list[Parent]
+    parents: Annotated[list[Parent], Field(max_length=MOST_PARENTS)]
     """A first adapter has the base as its parent."""
     licence: str
     versions: dict[str, str]

@@ -1,8 +1,13 @@
 """Figures that depend on a sample: none stands alone, each comes with its interval and its n."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from speciate.records.base import Outcome, Record
+
+MOST_ITEMS = 10**12
+"""A number of items or rows that is larger is none."""
 
 
 class Estimate(Record):
@@ -121,8 +126,8 @@ class Baseline(Record):
     """What needs no model, on items of the niche that base and adapter answered too."""
 
     name: str
-    solved: int
-    n: int
+    solved: Annotated[int, Field(ge=0, le=MOST_ITEMS)]
+    n: Annotated[int, Field(ge=1, le=MOST_ITEMS)]
     ci95: tuple[float, float]
     """Of the share that it solves."""
     base_solved: int
@@ -151,13 +156,13 @@ class Trouble(Record):
     model: str
     reason: str
     """empty, unfinished, nan, crash or timeout."""
-    rows: int
-    n: int
+    rows: Annotated[int, Field(ge=0, le=MOST_ITEMS)]
+    n: Annotated[int, Field(ge=0, le=MOST_ITEMS)]
 
     @property
     def share(self) -> float:
         """Of all rows of the model."""
-        return self.rows / self.n
+        return self.rows / self.n if self.n else 0.0
 
 
 class Contamination(Record):

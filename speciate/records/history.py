@@ -6,7 +6,7 @@ from pydantic import Field
 
 from speciate.records.base import Record
 
-State = Literal["passed", "failed", "undecided", "evaluated", "unfinished"]
+State = Literal["passed", "failed", "undecided", "evaluated", "running", "unfinished"]
 
 
 class Headline(Record):
@@ -30,7 +30,7 @@ class Event(Record):
     created: str
     """UTC, ISO 8601."""
     state: State
-    """A run's verdict; an unfinished one goes on still, or was stopped."""
+    """A run's verdict; one that is running has its folder locked, an unfinished one was stopped."""
     base: str
     suite: str
     """Of a run, that of what must not be forgotten."""

@@ -86,6 +86,8 @@ class Fault(Record):
 
     where: str
     what: str
+    remedy: str = ""
+    """What to do, where that is known."""
 
 
 class Verification(Document):

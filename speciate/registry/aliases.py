@@ -12,8 +12,9 @@ from pathlib import Path
 from speciate.errors import InputError, StorageError
 from speciate.records.cards import DIGEST, SPECIES
 from speciate.registry import places
-from speciate.storage import disk_errors, sync_folder
+from speciate.storage import disk_errors, is_folder, read_plain, sync_folder
 
+MOST_BYTES = 128
 WORD = r"[a-z][a-z0-9-]{0,63}"
 
 
@@ -55,7 +56,7 @@ def remove(species: str, alias: str) -> None:
     """Take an alias away, where it is there. Raises StorageError."""
     path = path_of(species, alias)
     with disk_errors(path):
-        if path.exists():
+        if os.path.lexists(path):
             aside = places.aliases_folder() / f".{species}.{alias}"
             path.replace(aside)
             aside.unlink()
@@ -65,7 +66,9 @@ def remove(species: str, alias: str) -> None:
 def read(path: Path) -> str:
     """The digest in the file of an alias. Raises StorageError where it is damaged."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path, MOST_BYTES)
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     text = content.decode("ascii", errors="replace")
@@ -75,11 +78,53 @@ def read(path: Path) -> str:
 
 
 def every(*, words_only: bool = False) -> Iterator[tuple[str, str, Path]]:
-    """Species, alias and file of every alias."""
+    """Species, alias and file of every alias; what can be none is left out."""
+    for path, problem in _walked():
+        if not problem and not (words_only and is_version(path.name)):
+            yield path.parent.name, path.name, path
+
+
+def of(species: str) -> Iterator[tuple[str, str, Path]]:
+    """The same of one species."""
+    folder = path_of(species, "1").parent
+    for alias, path, problem in _listed(folder) if is_folder(folder) else ():
+        if not problem and not _no_alias(species, alias):
+            yield species, alias, path
+
+
+def strange() -> Iterator[tuple[Path, str]]:
+    """What lies among the aliases and can be none, and why."""
+    return ((path, problem) for path, problem in _walked() if problem)
+
+
+def _walked() -> Iterator[tuple[Path, str]]:
+    """Every alias, and all else that lies there with what is wrong with it."""
     folder = places.aliases_folder()
-    for species in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if species.name.startswith(".") or not species.is_dir():
-            continue
-        for path in sorted(species.iterdir()):
-            if not (words_only and is_version(path.name)):
-                yield species.name, path.name, path
+    if not is_folder(folder):
+        return
+    for species, path, problem in _listed(folder):
+        if problem:
+            yield path, problem
+        elif not re.fullmatch(SPECIES, species) or path.is_symlink() or not is_folder(path):
+            yield path, "it is no folder that is named as a species, and does not belong to the aliases"
+        else:
+            for alias, file, fault in _listed(path):
+                yield file, fault or _no_alias(species, alias)
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Name, path and problem of what lies in a folder that may not be readable."""
+    try:
+        for path in sorted(folder.iterdir()):
+            if folder != places.aliases_folder() or not path.name.startswith("."):
+                yield path.name, path, ""
+    except OSError as error:
+        yield folder.name, folder, f"it cannot be read: {error.strerror or error}"
+
+
+def _no_alias(species: str, alias: str) -> str:
+    try:
+        checked(species, alias)
+    except InputError as error:
+        return str(error)
+    return ""

@@ -7,6 +7,7 @@
 see: a forger who writes the manifest anew; the index and a signature (`signing.py`) are witnesses against him.
 """
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,17 @@ from speciate.errors import InputError, StorageError
 from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
 from speciate.records import Card
 from speciate.records.cards import CARDS
-from speciate.storage import canonical_json, digest, digest_file, digest_json, indented_json, read_json, unreadable
+from speciate.storage import (
+    canonical_json,
+    digest,
+    digest_file,
+    digest_json,
+    indented_json,
+    parsed,
+    read_plain,
+    shown,
+    unreadable,
+)
 
 CARD, README, MANIFEST, SIGNATURE = "card.json", "README.md", "manifest.json", "signature.json"
 CONTENT = (WEIGHTS, CONFIG, CARD, README)
@@ -53,7 +64,7 @@ def config_of(adapter: Path) -> dict[str, Any]:
             f"{', '.join(sorted(taken))}. Pickled files (.bin, .pt, .pkl) can run code and are never taken."
         )
     try:
-        config = read_json(adapter / CONFIG)
+        config = _json_in(adapter / CONFIG)
     except StorageError as error:
         raise InputError(str(error)) from error
     if not isinstance(config, dict) or "peft_type" not in config:
@@ -77,17 +88,19 @@ def weights_of(adapter: Path) -> str:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether it is a file, and no link to one."""
-    return path.is_file() and not path.is_symlink()
+    """Whether it is a file, and no link to one; not where that cannot be seen."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def read_card(entry: Path) -> Card:
     """The card of an entry. Raises StorageError."""
     path = entry / CARD
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise StorageError(f"{str(path)!r} is no card: it has {path.stat().st_size:,} bytes")
-        found = read_json(path)
+        # Of a key that is there twice, every reader takes another value.
+        found = _json_in(path, distinct=True)
         if _is_deeper(found, MOST_DEEP):
             raise StorageError(f"{str(path)!r} is no card: it is nested more than {MOST_DEEP} deep")
         # Every number of it can be written again: none is NaN or infinite.
@@ -119,7 +132,9 @@ def write_manifest(entry: Path, digest: str) -> None:
 def manifest_digest(entry: Path) -> str:
     """What a signature signs, and what the index remembers. Raises StorageError."""
     try:
-        return digest((entry / MANIFEST).read_bytes())
+        return digest(read_plain(entry / MANIFEST, MOST_BYTES))
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{str(entry / MANIFEST)!r} cannot be read: {error.strerror or error}") from error
 
@@ -127,41 +142,75 @@ def manifest_digest(entry: Path) -> str:
 def check(entry: Path) -> list[str]:
     """What is wrong with an entry, one line each, after reading every byte of it; an empty list means nothing."""
     try:
-        present = {path.name for path in entry.iterdir()}
-    except OSError as error:
-        return [f"{str(entry)!r} cannot be read: {error.strerror or error}"]
-    problems = [f"{name} is missing" for name in sorted(ENTRY_FILES - present)]
-    problems += [f"{name!r} does not belong to an entry" for name in sorted(present - ENTRY_FILES - {SIGNATURE})]
-    problems += [f"{name} is not a plain file" for name in sorted(ENTRY_FILES & present) if not is_plain(entry / name)]
-    if problems:
-        return problems
-    try:
-        card = read_card(entry)
-        problems += _changed(entry, card.digest)
-        if adapter_digest(weights_of(entry), config_of(entry)) != card.digest:
-            problems.append(f"the weights or the configuration are not those of the card: expected {card.digest}")
+        return _missing(entry) or _differing(entry)
     except (StorageError, InputError) as error:
-        problems.append(str(error))
-    return problems
+        return [str(error)]
+    except OSError as error:
+        return [f"{str(error.filename or entry)!r} cannot be read: {error.strerror or error}"]
 
 
 def misplaced(entry: Path, card: Card) -> list[str]:
     """What is wrong with the place of an entry in a registry."""
     expected = entry_name(card.digest)
-    return [] if entry.name == expected else [f"the folder is named {entry.name!r}, its card is of {expected!r}"]
+    link = [f"{str(entry)!r} is a link; an entry is a folder that lies in the registry"] if entry.is_symlink() else []
+    named = [] if entry.name == expected else [f"the folder is named {entry.name!r}, its card is of {expected!r}"]
+    return link + named
+
+
+def _missing(entry: Path) -> list[str]:
+    """What an entry lacks or has too much."""
+    present = {path.name for path in entry.iterdir()}
+    return [
+        *(f"{name} is missing" for name in sorted(ENTRY_FILES - present)),
+        *(f"{name!r} does not belong to an entry" for name in sorted(present - ENTRY_FILES - {SIGNATURE})),
+        *(f"{name} is not a plain file" for name in sorted(ENTRY_FILES & present) if not is_plain(entry / name)),
+        *(
+            f"{name} has {size:,} bytes, at most {MOST_BYTES:,} are read"
+            for name in sorted((ENTRY_FILES & present) - {WEIGHTS})
+            if (size := (entry / name).lstat().st_size) > MOST_BYTES
+        ),
+    ]
+
+
+def _differing(entry: Path) -> list[str]:
+    """What is not as the card and the manifest have it."""
+    card = read_card(entry)
+    changed = _changed(entry, card.digest)
+    if adapter_digest(weights_of(entry), config_of(entry)) == card.digest:
+        return [_unlike_manifest(name) for name in changed]
+    others = [_unlike_manifest(name) for name in changed if name not in (WEIGHTS, CONFIG)]
+    return [*others, f"the weights or the configuration are not those of the card: expected {card.digest}"]
+
+
+def remedy(entry: Path) -> str:
+    """What to do with an entry that is damaged."""
+    return f"`speciate registry rm {shown(Path(entry.name))}` takes it out; then pull it, import it or train it again"
 
 
 def _changed(entry: Path, digest: str) -> list[str]:
-    """The files that are not those of the manifest, to the byte."""
-    listed = read_json(entry / MANIFEST)
+    """The files that are not those of the manifest, to the byte; the manifest where it is damaged itself."""
+    listed = _json_in(entry / MANIFEST)
     found = manifest_of(entry, digest)
-    if listed == found and (entry / MANIFEST).read_bytes() == indented_json(found).encode():
+    if listed == found and read_plain(entry / MANIFEST, MOST_BYTES) == indented_json(found).encode():
         return []
     named = listed.get("files") if isinstance(listed, dict) else None
     if not isinstance(named, dict):
-        return [f"{MANIFEST} is damaged"]
-    changed = [name for name in CONTENT if named.get(name) != found["files"][name]]
-    return [f"{name} is not the one that {MANIFEST} was written for" for name in changed] or [f"{MANIFEST} is damaged"]
+        return [MANIFEST]
+    return [name for name in CONTENT if named.get(name) != found["files"][name]] or [MANIFEST]
+
+
+def _unlike_manifest(name: str) -> str:
+    return f"{name} is damaged" if name == MANIFEST else f"{name} is not the one that {MANIFEST} was written for"
+
+
+def _json_in(path: Path, *, distinct: bool = False) -> Any:
+    """The value of a file that may be anything. Raises StorageError, and FileNotFoundError where it is missing."""
+    try:
+        return parsed(read_plain(path, MOST_BYTES).decode("utf-8-sig"), distinct=distinct)
+    except StorageError:
+        raise
+    except ValueError as error:
+        raise unreadable(path, error) from error
 
 
 def _is_deeper(value: Any, most: int) -> bool:

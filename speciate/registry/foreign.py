@@ -10,7 +10,7 @@ from typing import Any
 
 from speciate.errors import InputError, StorageError
 from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
-from speciate.models.contents import Contents, check_numbers, contents
+from speciate.models.contents import Contents, check_finite, check_speaks, contents
 from speciate.records.cards import UNKNOWN
 from speciate.registry.entry import MOST_BYTES, README, is_plain
 from speciate.registry.readme import metadata
@@ -60,7 +60,8 @@ def take(folder: Path, into: Path, base: str | None = None) -> Foreign:
     contents(folder / WEIGHTS)
     shutil.copyfile(folder / WEIGHTS, into / WEIGHTS)
     held = contents(into / WEIGHTS)
-    check_numbers(into / WEIGHTS)
+    check_finite(into / WEIGHTS)
+    check_speaks(into / WEIGHTS)
     told = _told(folder / README)
     name = base or _base_name(config, told)
     if base and config.get("base_model_name_or_path") != base:
@@ -121,12 +122,10 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _base_name(config: dict[str, Any], told: dict[str, Any]) -> str:
     """What the adapter calls its base. Raises InputError where that is no name."""
-    named = config.get("base_model_name_or_path")
-    if not named:
-        return next(iter(_texts(told.get("base_model"))), "")
-    if not isinstance(named, str) or not named.isprintable() or len(named) > MOST_CHARACTERS:
+    named = config.get("base_model_name_or_path") or next(iter(_texts(told.get("base_model"))), "")
+    if not isinstance(named, str) or not named.isprintable() or len(named) > MOST_CHARACTERS or named.startswith("-"):
         raise InputError(
-            f"{CONFIG} names its base {str(named)[:80]!r}, which is the name of none; say which it is with --base"
+            f"the adapter names its base {str(named)[:80]!r}, which is the name of none; say which it is with --base"
         )
     return named
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 SCHEME = "hf://"
+NOTHING_BEGAN = "nothing was sent or fetched yet; try again when it answers"
 ALLOWED = (MANIFEST, SIGNATURE, CARD, README, CONFIG, WEIGHTS)
 REPOSITORY = r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([^\s@]{1,200}))?"
 
@@ -77,7 +78,7 @@ def download(
     with progress.phase(f"fetching {asked} (MB)", sum(sizes[name] for name in chosen) / 1e6) as phase:
         for name in chosen:
             counted = _counting(sizes[name], lambda count: phase.advance(count / 1e6))
-            with _hub_errors(asked):
+            with _hub_errors(asked, GOES_ON):
                 cached = Path(api.hf_hub_download(asked.id, name, revision=commit, tqdm_class=counted))
             if cached.stat().st_size != sizes[name]:
                 raise InputError(f"{name} of {asked} has {cached.stat().st_size:,} bytes, the Hub says {sizes[name]:,}")
@@ -140,7 +141,7 @@ def push(entry: Path, card: Card, reference: str, *, private: bool = False, revi
     if all(before.get(name) in _both_digests(entry / name) for name in names):
         return _moved(card, "there already", 0, str(signed))
     stale = [SIGNATURE] if SIGNATURE in before and not signed.key else []
-    with _hub_errors(asked):
+    with _hub_errors(asked, GOES_ON):
         api.create_commit(
             asked.id,
             [
@@ -221,8 +222,8 @@ def _counting(most: int, advance: Callable[[int], None]) -> Any:
 
 
 @contextlib.contextmanager
-def _hub_errors(asked: Repository) -> Generator[None]:
-    """The library's errors in words that say what to do."""
+def _hub_errors(asked: Repository, again: str = NOTHING_BEGAN) -> Generator[None]:
+    """The library's errors in words that say what to do; `again` says what the same command does then."""
     from huggingface_hub import errors
 
     login = "`hf auth login`, or the variable HF_TOKEN, says who you are"
@@ -240,7 +241,7 @@ def _hub_errors(asked: Repository) -> Generator[None]:
         status = error.response.status_code
         if status in (401, 403):
             raise InputError(f"the Hub does not let you use {asked} (HTTP {status}); {login}") from error
-        raise StorageError(f"the Hub failed on {asked}: {_first_line(error)}; {GOES_ON}") from error
+        raise StorageError(f"the Hub failed on {asked}: {_first_line(error)}; {again}") from error
     except errors.HFValidationError as error:
         raise InputError(f"{asked}: {_first_line(error)}") from error
     except (
@@ -251,7 +252,7 @@ def _hub_errors(asked: Repository) -> Generator[None]:
         # What the library raises of an upload that failed.
         RuntimeError,
     ) as error:
-        raise StorageError(f"the Hub cannot be reached for {asked}: {_first_line(error)}; {GOES_ON}") from error
+        raise StorageError(f"the Hub cannot be reached for {asked}: {_first_line(error)}; {again}") from error
 
 
 def _first_line(error: Exception) -> str:

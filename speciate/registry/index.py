@@ -15,11 +15,12 @@ from typing import Any
 from speciate.errors import StorageError
 from speciate.records import AdapterCard, Card
 from speciate.registry import aliases, places
-from speciate.registry.entry import entry_name, manifest_digest, read_card
+from speciate.registry.entry import entry_name, manifest_digest, read_card, remedy
 from speciate.registry.migrations import bring_up_to_date
-from speciate.storage import canonical_json
+from speciate.storage import canonical_json, disk_errors, shown
 
-BUSY_S = 60.0
+BUSY_S = 5.0
+"""So long the index is waited for; without it all is known too, more slowly."""
 BATCH = 1000
 """Cards that are read between two moves of a progress bar."""
 
@@ -59,10 +60,10 @@ def rebuild(advance: Callable[[int], None] = lambda _: None) -> int:
         _discard()
         with opened(advance) as database:
             rows = database.execute("SELECT species, version, digest FROM entries WHERE problem IS NULL").fetchall()
-            with entered(database):
-                for species, version, digest in rows:
-                    if not aliases.path_of(species, str(version)).exists():
-                        aliases.put(species, str(version), digest)
+            for species, version, digest in rows:
+                if not aliases.path_of(species, str(version)).exists():
+                    aliases.put(species, str(version), digest)
+            entered(database, lambda _: None)
             return len(rows)
 
 
@@ -76,15 +77,14 @@ def synchronise(database: sqlite3.Connection, advance: Callable[[int], None] = l
                 _remember(database, folder.name, changed)
 
 
-@contextlib.contextmanager
-def entered(database: sqlite3.Connection) -> Generator[None]:
-    """A change of files and index in one: what the block writes is in the index, which then knows the folders' times.
+def entered(database: sqlite3.Connection, change: Callable[[sqlite3.Connection], object]) -> None:
+    """Bring a change of the files, which is made already, into the index, which then knows the folders' times.
 
-    Only under the registry's lock, with an index that is up to date. Where the index cannot be written, the files are
+    Only under the registry's lock, with an index that was up to date. Where the index cannot be written, the files are
     what counts: whoever opens it next brings it up to date.
     """
     with contextlib.suppress(sqlite3.Error), _transaction(database):
-        yield
+        change(database)
         for folder in (places.entries_folder(), places.aliases_folder()):
             _remember(database, folder.name, _changed_at(folder))
 
@@ -114,6 +114,14 @@ def differing(database: sqlite3.Connection, entry: Path, card: Card) -> list[str
     edges = database.execute("SELECT parent, kind FROM edges WHERE child = ? ORDER BY place", [card.digest]).fetchall()
     named += [] if words == tuple(_words(card)) else ["words"]
     return named + ([] if edges == [(parent.digest, parent.kind) for parent in card.parents] else ["parents"])
+
+
+def known_aliases(database: sqlite3.Connection) -> dict[tuple[str, str], str] | None:
+    """The words of the index, with the digests that they mean; None where it is going to read them anew."""
+    folder = places.aliases_folder()
+    if _changed_at(folder) != _remembered(database, folder.name):
+        return None
+    return {(row[0], row[1]): row[2] for row in database.execute("SELECT species, alias, digest FROM aliases")}
 
 
 def forget(database: sqlite3.Connection, name: str) -> None:
@@ -179,21 +187,21 @@ def _words(card: Card) -> Iterable[str]:
 
 
 def _entries_compared(database: sqlite3.Connection, advance: Callable[[int], None]) -> None:
-    folder = places.entries_folder()
-    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set[str]()
+    there = {shown(Path(path.name)): path for path in places.entries()}
     known = {row[0] for row in database.execute("SELECT name FROM entries")}
     damaged = {row[0] for row in database.execute("SELECT name FROM entries WHERE problem IS NOT NULL")}
-    for name in (known - there) | damaged:
+    for name in (known - there.keys()) | damaged:
         forget(database, name)
-    for number, name in enumerate(sorted((there - known) | (damaged & there)), 1):
-        entry = folder / name
+    for number, name in enumerate(sorted((there.keys() - known) | (damaged & there.keys())), 1):
+        entry = there[name]
         try:
             card = read_card(entry)
             if entry_name(card.digest) != name:
                 raise StorageError(f"{str(entry)!r} holds the card of another adapter, {card.digest}")
             add(database, entry, card)
         except StorageError as error:
-            database.execute("INSERT INTO entries (name, digest, problem) VALUES (?, '', ?)", [name, str(error)])
+            told = f"{error}; {remedy(entry)}"
+            database.execute("INSERT INTO entries (name, digest, problem) VALUES (?, '', ?)", [name, told])
         if number % BATCH == 0:
             advance(BATCH)
 
@@ -207,10 +215,10 @@ def _aliases_compared(database: sqlite3.Connection, advance: Callable[[int], Non
 
 
 def _changed_at(folder: Path) -> int:
-    """When something in a folder was last made, renamed or removed; 0 where it is not there."""
+    """When something in a folder was last made, renamed or removed; 0 where it is not there, or cannot be seen."""
     try:
         return folder.stat().st_mtime_ns
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
@@ -269,5 +277,6 @@ def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
 def _discard() -> None:
     """Remove the index; it holds nothing that the files do not."""
     path = places.index_file()
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        (path.parent / name).unlink(missing_ok=True)
+    with disk_errors(path):
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            (path.parent / name).unlink(missing_ok=True)

@@ -11,13 +11,14 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speciate.errors import InputError, NotFound
 from speciate.records.cards import SPECIES
-from speciate.storage import digest, disk_errors, home, sync_folder, write_bytes
+from speciate.storage import digest, disk_errors, expanded, home, read_plain, sync_folder, write_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -49,12 +50,14 @@ def trusted_folder() -> Path:
 
 
 def make(name: str = DEFAULT) -> Known:
-    """A new key pair. Raises InputError where the name is taken."""
+    """A new key pair; of one whose public half is gone, that half. Raises InputError where the name is taken."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    _free(name)
     private = folder() / f"{_checked(name)}.pem"
+    if private.exists() and not private.with_suffix(".pub").exists():
+        return _published(private, private_key(name)[1])
+    _free(name)
     key = Ed25519PrivateKey.generate()
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with disk_errors(private):
@@ -73,9 +76,7 @@ def make(name: str = DEFAULT) -> Known:
         finally:
             aside.unlink()
         sync_folder(folder())
-    public = private.with_suffix(".pub")
-    write_bytes(public, public_pem(key.public_key()))
-    return Known(name, fingerprint(key.public_key()), True, public)
+    return _published(private, key)
 
 
 def private_key(name: str = "") -> tuple[str, "Ed25519PrivateKey"]:
@@ -83,24 +84,18 @@ def private_key(name: str = "") -> tuple[str, "Ed25519PrivateKey"]:
 
     Raises NotFound, and InputError for a file that others may read or that holds no such key.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     path = folder() / f"{_checked(name or _only())}.pem"
     content = _read(path, f"there is no key {path.stem!r}; `speciate registry key new {path.stem}` makes one")
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name != "nt" and mode & 0o077:
         raise InputError(f"{str(path)!r} is a private key that others may read (mode {mode:04o}): `chmod 600` it")
-    with contextlib.suppress(ValueError, TypeError):
-        key = load_pem_private_key(content, password=None)
-        if isinstance(key, Ed25519PrivateKey):
-            return path.stem, key
-    raise InputError(f"{str(path)!r} holds no private Ed25519 key in PKCS8")
+    return path.stem, _private_in(path, content)
 
 
 def trust(name: str, file: Path) -> Known:
     """Trust what this public key signs, under a name of ours. Raises InputError."""
-    key = _public_key(file)
+    # A link that a person names is one that they mean.
+    key = _public_key(Path(os.path.realpath(expanded(file))))
     found = fingerprint(key)
     for known in every():
         if known.name == name and known.fingerprint != found:
@@ -127,9 +122,68 @@ def forget(name: str) -> None:
 
 
 def every() -> list[Known]:
-    """All keys that have a name here, our own first. Raises InputError for a file that holds none."""
-    own = [_known(path, own=True) for path in sorted(folder().glob("[!.]*.pub"))]
-    return own + [_known(path, own=False) for path in sorted(trusted_folder().glob("[!.]*.pub"))]
+    """All keys that have a name here, our own first. What holds no key is left out, and told by `damaged`."""
+    return [found for found in _looked() if isinstance(found, Known)]
+
+
+def damaged() -> list[tuple[Path, str]]:
+    """Files that hold no key, or not the one that they should, and what to do."""
+    return [found for found in _looked() if not isinstance(found, Known)]
+
+
+def _looked() -> Iterator[Known | tuple[Path, str]]:
+    own = {path.stem: path for path in _files(folder(), ".pem")}
+    for path in own.values():
+        yield _tried(path, _own)
+        yield from _halved(path)
+    for path in _files(folder(), ".pub"):
+        if path.stem not in own:
+            advice = "`speciate registry key trust NAME FILE` trusts it"
+            yield path, f"{str(path)!r} has no private key beside it, so it is none of our own; {advice}"
+    for path in _files(trusted_folder(), ".pub"):
+        yield _tried(path, _trusted)
+
+
+def _files(place: Path, ending: str) -> list[Path]:
+    try:
+        return sorted(path for path in place.iterdir() if path.suffix == ending and not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _tried(path: Path, known: Callable[[Path], Known]) -> Known | tuple[Path, str]:
+    try:
+        return (
+            known(path) if re.fullmatch(SPECIES, path.stem) else (path, f"{str(path)!r} is named as no key: rename it")
+        )
+    except InputError as error:
+        return path, str(error)
+
+
+def _own(path: Path) -> Known:
+    """By its private half alone: whatever lies beside it, this is the key that signs."""
+    public = _private_in(path, _read(path, f"there is no file {str(path)!r}")).public_key()
+    return Known(path.stem, fingerprint(public), True, path.with_suffix(".pub"))
+
+
+def _trusted(path: Path) -> Known:
+    return Known(path.stem, fingerprint(_public_key(path)), False, path)
+
+
+def _halved(path: Path) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the public half of a key of ours."""
+    public = path.with_suffix(".pub")
+    advice = f"remove it, and `speciate registry key new {path.stem}` writes it again"
+    try:
+        if _own(path).fingerprint != fingerprint(_public_key(public)):
+            yield public, f"{str(public)!r} is not the public half of {path.name}; {advice}"
+    except NotFound:
+        yield (
+            public,
+            f"the public half of {path.name} is missing; `speciate registry key new {path.stem}` writes it again",
+        )
+    except InputError as error:
+        yield public, f"{error}; {advice}"
 
 
 def fingerprint(key: "Ed25519PublicKey") -> str:
@@ -144,8 +198,23 @@ def public_pem(key: "Ed25519PublicKey") -> bytes:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _known(path: Path, *, own: bool) -> Known:
-    return Known(path.stem, fingerprint(_public_key(path)), own, path)
+def _published(private: Path, key: "Ed25519PrivateKey") -> Known:
+    """A key of ours, when its public half is written beside it."""
+    public = private.with_suffix(".pub")
+    write_bytes(public, public_pem(key.public_key()))
+    return Known(private.stem, fingerprint(key.public_key()), True, public)
+
+
+def _private_in(path: Path, content: bytes) -> "Ed25519PrivateKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
+        key = load_pem_private_key(content, password=None)
+        if isinstance(key, Ed25519PrivateKey):
+            return key
+    raise InputError(f"{str(path)!r} holds no private Ed25519 key in PKCS8")
 
 
 def _public_key(file: Path) -> "Ed25519PublicKey":
@@ -163,16 +232,13 @@ def _public_key(file: Path) -> "Ed25519PublicKey":
 
 def _read(path: Path, missing: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES)
+        return read_plain(path, MOST_BYTES)
     except FileNotFoundError as error:
         raise NotFound(missing) from error
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
 
 
 def _only() -> str:
-    names = sorted(path.stem for path in folder().glob("[!.]*.pem"))
+    names = [path.stem for path in _files(folder(), ".pem")]
     if DEFAULT in names or not names:
         return DEFAULT
     if len(names) > 1:

@@ -17,7 +17,7 @@ def phylogeny(database: sqlite3.Connection, root: str | None = None, limit: int 
     """All entries, or one (by its digest) with its ancestors and what descends from it; a limit of 0 gives all."""
     digests, total = _everyone(database, limit) if root is None else _relatives(database, root, limit)
     entries = query.of_digests(database, digests)
-    edges = _edges(database, entries)
+    edges = _edges(entries)
     recipes = _recipes(database, entries)
     branches = [
         Branch(parent=parent, child=child, kind=kind, recipe=_changes(recipes.get(parent), recipes.get(child)))
@@ -60,9 +60,15 @@ def _relatives(database: sqlite3.Connection, root: str, limit: int) -> tuple[lis
     return (chosen[:limit] if limit else chosen), len(chosen)
 
 
-def _edges(database: sqlite3.Connection, entries: Mapping[str, Listed]) -> list[tuple[str, str, Any]]:
-    del database
-    return [(digest, parent.digest, parent.kind) for digest, entry in entries.items() for parent in entry.parents]
+def _edges(entries: Mapping[str, Listed]) -> list[tuple[str, str, Any]]:
+    """Child, parent and kind, each once; nobody descends from itself, whatever a card says."""
+    edges = (
+        (digest, parent.digest, parent.kind)
+        for digest, entry in entries.items()
+        for parent in entry.parents
+        if parent.digest != digest
+    )
+    return list(dict.fromkeys(edges))
 
 
 def _recipes(database: sqlite3.Connection, entries: Mapping[str, Listed]) -> dict[str, dict[str, Any]]:

@@ -25,12 +25,13 @@ class Measured(NamedTuple):
 def measured(database: sqlite3.Connection, wanted: query.Wanted) -> tuple[list[Measured], int]:
     """The entries that have figures, in the order in which they were entered, and how many others there are.
 
-    A change of a share beyond 1 is none, whatever a card says.
+    A change of a share beyond 1 is none, whatever a card says; ends of intervals are cut there.
     """
     where, values = query.conditions(wanted)
     total = int(database.execute(f"SELECT count(*) FROM entries WHERE {where}", values).fetchone()[0])
     rows = database.execute(
-        "SELECT species, version, name, verdict, gain, gain_low, forgetting, forgetting_upper FROM entries "
+        "SELECT species, version, name, verdict, gain, min(1.0, max(-1.0, gain_low)), forgetting, "
+        "min(1.0, max(-1.0, forgetting_upper)) FROM entries "
         f"WHERE {where} AND gain BETWEEN -1 AND 1 AND forgetting BETWEEN -1 AND 1 ORDER BY id",
         values,
     )

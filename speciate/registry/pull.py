@@ -101,10 +101,15 @@ def fetching(name: str) -> Generator[Path]:
 
     folder = writable_folder(cache()) / name
     # A lock for many entries: one file for each would be left over from each.
-    with FileLock(cache() / f".lock-{name[:2]}"):
-        folder.mkdir(exist_ok=True)
+    lock = FileLock(cache() / f".lock-{name[:2]}")
+    try:
+        with disk_errors(folder):
+            lock.acquire()
+            folder.mkdir(exist_ok=True)
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -242,12 +247,13 @@ def _alias(place: Remote, species: str, alias: str) -> str | None:
 
 
 def _words(place: Remote, species: str) -> dict[str, str]:
-    """The words that mean an entry of a species there; what cannot be one is left out."""
+    """The words that mean an entry of a species there; what cannot be one, or be read, is left out."""
     found: dict[str, str] = {}
-    for alias in place.names(f"aliases/{species}"):
-        if re.fullmatch(aliases.WORD, alias):
-            with contextlib.suppress(InputError):
-                found[alias] = _alias(place, species, alias) or ""
+    with contextlib.suppress(InputError):
+        for alias in place.names(f"aliases/{species}"):
+            if re.fullmatch(aliases.WORD, alias):
+                with contextlib.suppress(InputError):
+                    found[alias] = _alias(place, species, alias) or ""
     return found
 
 

@@ -20,7 +20,7 @@ from speciate.records.exchange import Moved
 from speciate.registry import aliases, received, signing
 from speciate.registry.entry import CARD, MANIFEST, README, SIGNATURE, check, entry_name
 from speciate.registry.remotes import Remote, content
-from speciate.storage import digest_file
+from speciate.storage import digest_file, disk_errors
 
 ORDER = (WEIGHTS, CONFIG, CARD, README, SIGNATURE, MANIFEST)
 ALIAS_BYTES = 128
@@ -120,8 +120,7 @@ def _digest(place: Remote, name: str, size: int, advance: Advance) -> str:
 
 def _aliases(card: Card, place: Remote, how: Sending) -> list[str]:
     """Send the version and the words that mean an entry here; what is to be said of those that are taken there."""
-    folder = aliases.path_of(card.species, "1").parent
-    words = [path.name for path in folder.iterdir() if not aliases.is_version(path.name)] if folder.is_dir() else []
+    words = [alias for _, alias, _ in aliases.of(card.species) if not aliases.is_version(alias)]
     meant = [word for word in sorted(words) if _means(card, word)]
     notes: list[str] = []
     for alias in (str(card.version), *meant):
@@ -129,7 +128,7 @@ def _aliases(card: Card, place: Remote, how: Sending) -> list[str]:
         there = content(place, name, ALIAS_BYTES)
         wanted = f"{card.digest}\n".encode()
         if there is None or (there != wanted and how.overwrite_aliases and not aliases.is_version(alias)):
-            with tempfile.NamedTemporaryFile() as file:
+            with disk_errors(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile() as file:
                 file.write(wanted)
                 file.flush()
                 place.send(Path(file.name), name, lambda _: None)

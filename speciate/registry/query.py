@@ -80,6 +80,26 @@ def problems(database: sqlite3.Connection) -> list[str]:
     return [row[0] for row in database.execute("SELECT problem FROM entries WHERE problem IS NOT NULL ORDER BY name")]
 
 
+def registered(database: sqlite3.Connection) -> int:
+    """How many entries there are that can be read."""
+    return int(database.execute("SELECT count(*) FROM entries WHERE problem IS NULL").fetchone()[0])
+
+
+def nearest(database: sqlite3.Connection, wanted: Wanted) -> dict[str, str]:
+    """For what was asked for and no entry has, what was probably meant: by `species`, `niche`, `base` or the word."""
+    rows = database.execute("SELECT DISTINCT species, niche, base FROM entries WHERE problem IS NULL").fetchall()
+    species, niches, bases = ({str(row[column]) for row in rows} for column in range(3))
+    bases |= {base.rpartition("/")[2] for base in bases}
+    asked = {"species": (wanted.species, species), "niche": (wanted.niche, niches), "base": (wanted.base, bases)}
+    asked |= {word: (word, species | niches | bases) for word in wanted.text.split()}
+    close = {
+        what: difflib.get_close_matches(given, names, n=1)
+        for what, (given, names) in asked.items()
+        if given and given not in names
+    }
+    return {what: near[0] for what, near in close.items() if near}
+
+
 def found_words(database: sqlite3.Connection, text: str, limit: int = 0) -> tuple[list[dict[str, Any]], int]:
     """The entries in which all words of `text` occur, the best match first, and how many there are."""
     asked = matching(text)

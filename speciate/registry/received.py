@@ -25,6 +25,8 @@ WEIGHTS_BYTES = 16 * 2**30
 MANIFEST_BYTES = 64 * 1024
 FETCHED = frozenset({*CONTENT, MANIFEST, SIGNATURE})
 """Nothing else is ever fetched."""
+MOST_VERSION = 10**6
+"""Our own next version comes after it."""
 Taking = Literal["free", "overwrite", "none"]
 
 
@@ -98,6 +100,8 @@ def adopt(folder: Path, policy: Policy, species: str = "") -> tuple[Path, Card, 
         card.document()
     except ValueError as error:
         raise InputError(f"its {CARD} could never be written again: {error}") from error
+    if card.version > MOST_VERSION:
+        raise InputError(f"its version is {card.version:,}, and none above {MOST_VERSION:,} is taken from elsewhere")
     if species and card.species != species:
         raise InputError(f"it was found as {species!r}, and its card is of {card.species!r}")
     policy.judge(signing.signed(folder))

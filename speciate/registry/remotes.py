@@ -4,18 +4,19 @@ A place has files under relative names, which the callers have checked; it knows
 of the network is tried again a few times. Nothing that is read is trusted: a read never gives more than was asked for.
 """
 
+import contextlib
 import errno
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from speciate.errors import InputError, MissingComponent, StorageError
-from speciate.storage import sync_folder
+from speciate.storage import expanded, sync_folder, unreadable
 
 CHUNK = 8 * 2**20
 WAITS_S = (0.5, 2.0, 5.0)
@@ -55,7 +56,7 @@ def remote(url: str) -> Remote:
     package for it.
     """
     if "://" not in url:
-        return FolderRemote(Path(url).expanduser())
+        return FolderRemote(expanded(url))
     if url.startswith(("file://", "local://")):
         path = urlsplit(url)
         if path.netloc not in ("", "localhost"):
@@ -93,23 +94,23 @@ class FolderRemote:
 
     def size(self, name: str) -> int | None:
         path = self._path(name)
-        return path.stat().st_size if path.is_file() else None
+        with _readable(path):
+            return path.stat().st_size if path.is_file() else None
 
     def names(self, folder: str) -> list[str]:
         path = self._path(folder)
-        return sorted(each.name for each in path.iterdir()) if path.is_dir() else []
+        with _readable(path):
+            return sorted(each.name for each in path.iterdir()) if path.is_dir() else []
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
         path = self._path(name)
-        if not path.is_file():
-            raise FileNotFoundError(name)
-        try:
+        with _readable(path):
+            if not path.is_file():
+                raise FileNotFoundError(name)
             with path.open("rb") as file:
                 file.seek(start)
                 while piece := file.read(CHUNK):
                     yield piece
-        except OSError as error:
-            raise StorageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
 
     def send(self, file: Path, name: str, advance: Callable[[int], None]) -> None:
         """Written aside and renamed, so nobody ever sees a part of a file."""
@@ -137,7 +138,8 @@ class FolderRemote:
 
     def _path(self, name: str) -> Path:
         path = self.root / name
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        # Not `Path.resolve`, which raises where links lead in a circle.
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
             raise InputError(f"{str(path)!r} is a link that leads out of {self.shown!r}; it is not followed")
         return path
 
@@ -247,6 +249,17 @@ class UrlRemote:
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
             "sftp": "paramiko", "ssh": "paramiko", "smb": "smbprotocol"}  # fmt: skip
 """What fsspec needs for a scheme."""
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Turn an OSError of the block into what is said of a damaged file: it hinders no other. Not of a missing one."""
+    try:
+        yield
+    except (FileNotFoundError, StorageError):
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _remove_leftovers(folder: Path) -> None:

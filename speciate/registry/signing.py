@@ -20,7 +20,7 @@ from speciate.records.base import Record
 from speciate.records.cards import DIGEST
 from speciate.registry import keys, places
 from speciate.registry.entry import SIGNATURE, check, is_plain, manifest_digest
-from speciate.storage import canonical_json, digest, disk_errors, indented_json, parsed, sync_folder
+from speciate.storage import canonical_json, digest, disk_errors, indented_json, parsed, read_plain, sync_folder
 
 DOMAIN = "speciate registry entry, signature 1"
 MOST_BYTES = 4096
@@ -74,14 +74,12 @@ def names_of_keys() -> dict[str, str]:
 def signed(entry: Path, names: dict[str, str] | None = None) -> Signed:
     """Who has signed an entry as it lies there. `names` are those of `names_of_keys`, read here where not given."""
     path = entry / SIGNATURE
-    if not path.is_symlink() and not path.exists():
+    if not os.path.lexists(path):
         return NOT_SIGNED
     if not is_plain(path):
         return Signed(problem=f"{SIGNATURE} is not a plain file")
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        return judged(content, manifest_digest(entry), names_of_keys() if names is None else names)
+        return judged(read_plain(path, MOST_BYTES), manifest_digest(entry), names_of_keys() if names is None else names)
     except StorageError as error:
         return Signed(problem=str(error))
     except OSError as error:

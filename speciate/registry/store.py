@@ -4,16 +4,18 @@ An entry is written whole or not at all, and never changed; what is changed is w
 training. Every change is made under the registry's lock: files first, then the index.
 """
 
+import os
+import re
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from speciate.errors import InputError, NotFound, StorageError
 from speciate.models.adapter import CONFIG, WEIGHTS
 from speciate.records import Card
-from speciate.registry import aliases, index, places, query
+from speciate.records.cards import MOST_VERSIONS
+from speciate.registry import aliases, index, places, query, versions
 from speciate.registry.entry import (
     CARD,
     README,
@@ -24,11 +26,12 @@ from speciate.registry.entry import (
     is_plain,
     misplaced,
     read_card,
+    remedy,
     weights_of,
     write_manifest,
 )
 from speciate.registry.readme import readme
-from speciate.storage import digest_file, disk_errors, folder_published_whole, indented_json, sync_folder
+from speciate.storage import digest_file, disk_errors, expanded, folder_published_whole, indented_json, sync_folder
 
 
 def register(adapter: Path, card: Callable[[str, int], Card]) -> tuple[Path, Card]:
@@ -93,17 +96,26 @@ def remove(entry: Path) -> None:
     with places.locked(), index.opened() as database:
         if entry.parent != places.entries_folder() or not entry.is_dir():
             raise InputError(f"{str(entry)!r} is no entry of the registry {str(places.entries_folder())!r}")
-        aside = Path(tempfile.mkdtemp(dir=entry.parent, prefix=f".{entry.name}."))
-        with disk_errors(entry), index.entered(database):
+        pointing = [(species, alias) for species, alias, path in aliases.every() if _points_to(path, entry.name)]
+        for species in {species for species, _ in pointing} | _species_of(entry):
+            versions.remember(species, last_version(database, species))
+        # The aliases first: an entry without one is mended by `rebuild`, an alias without an entry by nobody.
+        for species, alias in pointing:
+            aliases.remove(species, alias)
+        aside = entry.with_name(f".{entry.name}")
+        with disk_errors(entry):
             # One rename, so it is there whole or not at all; what is left of it is removed with the leftovers.
-            entry.rename(aside / entry.name)
+            entry.rename(aside)
             sync_folder(entry.parent)
-            for species, alias, path in list(aliases.every()):
-                if _points_to(path, entry.name):
-                    aliases.remove(species, alias)
-                    database.execute("DELETE FROM aliases WHERE species = ? AND alias = ?", [species, alias])
+        if aside.is_symlink():
+            aside.unlink()
+        shutil.rmtree(aside, ignore_errors=True)
+
+        def forgotten(database: sqlite3.Connection) -> None:
+            database.executemany("DELETE FROM aliases WHERE species = ? AND alias = ?", pointing)
             index.forget(database, entry.name)
-            shutil.rmtree(aside)
+
+        index.entered(database, forgotten)
 
 
 def point(species: str, alias: str, digest: str) -> None:
@@ -116,39 +128,108 @@ def point(species: str, alias: str, digest: str) -> None:
             raise NotFound(f"no entry with digest {digest} in the registry")
         if meant.species != species:
             raise InputError(f"{species}@{alias} cannot be {meant.species}@{meant.version}: it is another species")
-        with index.entered(database):
-            aliases.put(species, alias, digest)
-            database.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", [species, alias, digest])
+        aliases.put(species, alias, digest)
+        index.entered(
+            database,
+            lambda known: known.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", [species, alias, digest]),
+        )
 
 
 def unpoint(species: str, alias: str) -> None:
-    """Take a name away from whatever it means. Raises NotFound, and InputError for a version."""
-    if aliases.is_version(aliases.checked(species, alias)):
-        raise InputError(f"{alias!r} is a version; it goes with its entry: `speciate registry rm {species}@{alias}`")
+    """Take a name away from whatever it means. Raises NotFound, and InputError for a version whose entry is there."""
+    path = aliases.path_of(species, alias)
     with places.locked(), index.opened() as database:
-        if not aliases.path_of(species, alias).exists():
+        if not os.path.lexists(path):
             raise NotFound(f"there is no alias {species}@{alias}")
-        with index.entered(database):
-            aliases.remove(species, alias)
-            database.execute("DELETE FROM aliases WHERE species = ? AND alias = ?", [species, alias])
+        if aliases.is_version(alias):
+            if _means_an_entry(path):
+                advice = f"it goes with its entry: `speciate registry rm {species}@{alias}`"
+                raise InputError(f"{alias!r} is a version; {advice}")
+            versions.remember(species, int(alias))
+        aliases.remove(species, alias)
+        index.entered(
+            database,
+            lambda known: known.execute("DELETE FROM aliases WHERE species = ? AND alias = ?", [species, alias]),
+        )
 
 
 def find(reference: str) -> tuple[Path, Card]:
     """The entry that is meant by a digest or its beginning (4 digits or more), `species`, `species@N`, `species@alias`
     or a folder.
 
-    A species alone means its latest version. Raises NotFound, InputError where several digests begin so, and
-    StorageError where the card is damaged.
+    A species alone means its latest version, and a folder here that is called as an entry is meant by `./NAME` only.
+    Raises NotFound, InputError where several digests begin so, and StorageError where the card is damaged.
     """
-    folder = Path(reference).expanduser()
-    if is_plain(folder / CARD):
+    folder = expanded(reference)
+    here = is_plain(folder / CARD)
+    if here and is_path(reference):
         return folder.absolute(), read_card(folder)
-    with index.opened() as database:
-        digest = query.digest_of(database, reference)
+    try:
+        with index.opened() as database:
+            digest = query.digest_of(database, reference)
+    except NotFound:
+        if not here:
+            raise
+        return folder.absolute(), read_card(folder)
     entry = entry_path(digest)
     if not entry.is_dir():
         raise StorageError(f"{reference!r} means the entry {digest}, which is missing: {str(entry)!r}")
-    return entry, read_card(entry)
+    try:
+        return entry, read_card(entry)
+    except StorageError as error:
+        raise type(error)(f"{error}; {remedy(entry)}") from error
+
+
+def is_path(reference: str) -> bool:
+    """Whether it can only be a path: it is no bare name."""
+    return reference.startswith((".", "~")) or "/" in reference or os.sep in reference
+
+
+def locate(reference: str) -> Path:
+    """The folder of the entry that is meant as by `find`, or by its folder's name, whether or not its card can be read.
+
+    Raises NotFound, and InputError where several digests begin so.
+    """
+    folder = expanded(reference).absolute()
+    here = is_plain(folder / CARD)
+    if is_path(reference) and (here or (folder.parent == places.entries_folder() and folder.is_dir())):
+        return folder
+    with index.opened() as database:
+        try:
+            return entry_path(query.digest_of(database, reference))
+        except NotFound as error:
+            unknown = error
+    # Of a damaged entry the index knows the folder alone, and the files of aliases what they mean.
+    found = _named(reference) or _beginning(reference) or ([folder] if here else [])
+    if not found:
+        raise unknown
+    if len(found) > 1:
+        listed = ", ".join(path.name for path in found)
+        raise InputError(f"{reference!r} is the beginning of several entries: {listed}. Give more digits.")
+    return found[0]
+
+
+def _named(reference: str) -> list[Path]:
+    """What the alias `species@alias` means by its file; of a species alone, what its latest version does."""
+    species, _, alias = reference.partition("@")
+    known = [(name, path) for one, name, path in aliases.every() if one == species]
+    if alias:
+        paths = [path for name, path in known if name == alias]
+    else:
+        versions = {int(name): path for name, path in known if aliases.is_version(name)}
+        paths = [versions[max(versions)]] if versions else []
+    try:
+        return [entry for path in paths if (entry := entry_path(aliases.read(path))).is_dir()]
+    except StorageError:
+        return []
+
+
+def _beginning(reference: str) -> list[Path]:
+    """The entries whose folders begin with the digits of a digest."""
+    digits = reference.removeprefix("sha256:").lower()
+    if not re.fullmatch(r"[0-9a-f]{4,64}", digits):
+        return []
+    return sorted(places.entries_folder().glob(f"{entry_name(digits)}*"))
 
 
 def entry_path(digest: str) -> Path:
@@ -156,19 +237,28 @@ def entry_path(digest: str) -> Path:
     return places.entries_folder() / entry_name(digest)
 
 
-def next_version(database: sqlite3.Connection, species: str) -> int:
-    """One more than any version that was ever given and is still known of."""
+def last_version(database: sqlite3.Connection, species: str) -> int:
+    """The highest version that was ever given."""
     known = database.execute("SELECT max(version) FROM entries WHERE species = ?", [species]).fetchone()[0] or 0
-    folder = aliases.path_of(species, "1").parent
-    given = [int(path.name) for path in folder.iterdir() if aliases.is_version(path.name)] if folder.is_dir() else []
-    return 1 + max([known, *given])
+    given = [int(alias) for _, alias, _ in aliases.of(species) if aliases.is_version(alias)]
+    return max([known, *given, versions.highest(species)])
+
+
+def next_version(database: sqlite3.Connection, species: str) -> int:
+    """One more. Raises InputError where there are no more."""
+    last = last_version(database, species)
+    if last >= MOST_VERSIONS:
+        raise InputError(
+            f"{species}@{last} is there, and no version is higher than {MOST_VERSIONS:,}: remove it, or register this "
+            "one as another species"
+        )
+    return 1 + last
 
 
 def _enter(database: sqlite3.Connection, entry: Path, card: Card) -> None:
-    with index.entered(database):
-        if not aliases.path_of(card.species, str(card.version)).exists():
-            aliases.put(card.species, str(card.version), card.digest)
-        index.add(database, entry, card)
+    if not os.path.lexists(aliases.path_of(card.species, str(card.version))):
+        aliases.put(card.species, str(card.version), card.digest)
+    index.entered(database, lambda database: index.add(database, entry, card))
 
 
 def _sound(entry: Path) -> Card:
@@ -180,6 +270,21 @@ def _sound(entry: Path) -> Card:
     if problems or card is None:
         raise StorageError(f"{str(entry)!r} is registered but damaged: {'; '.join(problems)}. Remove it first.")
     return card
+
+
+def _species_of(entry: Path) -> set[str]:
+    """What its card says; nothing where that is damaged."""
+    try:
+        return {read_card(entry).species}
+    except StorageError:
+        return set()
+
+
+def _means_an_entry(path: Path) -> bool:
+    try:
+        return entry_path(aliases.read(path)).exists()
+    except StorageError:
+        return False
 
 
 def _points_to(path: Path, name: str) -> bool:

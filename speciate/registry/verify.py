@@ -5,15 +5,17 @@ the index, a card that was written anew together with its manifest differs from 
 """
 
 import contextlib
-import sqlite3
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from speciate.errors import StorageError
 from speciate.records import Card, Fault, Verification
-from speciate.registry import aliases, index, places
-from speciate.registry.entry import check, entry_name, misplaced, read_card
+from speciate.registry import keys, places, witnesses
+from speciate.registry.entry import check, misplaced, read_card, remedy
 from speciate.registry.signing import names_of_keys, signed
+from speciate.registry.witnesses import fault
+from speciate.storage import shown
 
 
 def verify(
@@ -30,84 +32,38 @@ def verify(
     cards: dict[str, Card] = {}
     signers: dict[str, str] = {}
     trusted = names_of_keys()
-    chosen = sorted(_folders() if entries is None else entries)
+    chosen = places.entries() if entries is None else sorted(entries)
     for entry in chosen:
-        found = check(entry)
-        if not found:
-            card = read_card(entry)
+        found, card = _read(entry)
+        advice = remedy(entry) if found and entry.parent == places.entries_folder() else ""
+        if card:
             cards[entry.name] = card
             found = misplaced(entry, card) if entry.parent == places.entries_folder() else []
             signature = signed(entry, trusted)
-            signers[entry.name] = str(signature)
+            signers[shown(Path(entry.name))] = str(signature)
             if signature.problem or (must_be_signed and not signature.name):
                 found = [*found, signature.problem or str(signature)]
-        faults += [Fault(where=str(entry), what=what) for what in found]
+        faults += [fault(entry, what, advice) for what in found]
         advance(1)
-    faults += _index_faults(cards)
-    if entries is None:
-        faults += [*_alias_faults(cards), *_strangers()]
+    with places.undisturbed():
+        # Others may have removed some meanwhile.
+        there = {name: card for name, card in cards.items() if os.path.lexists(places.entries_folder() / name)}
+        faults += witnesses.index_faults(there)
+        if entries is None:
+            faults += [*witnesses.alias_faults(there), *witnesses.strangers()]
+    faults += [fault(path, what) for path, what in keys.damaged()]
     return Verification(entries=len(chosen), faults=faults, signed=signers)
 
 
-def _folders() -> list[Path]:
-    folder = places.entries_folder()
-    return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-
-
-def _alias_faults(cards: dict[str, Card]) -> list[Fault]:
-    """Aliases that are damaged or mean nothing, and versions without one."""
-    faults: list[Fault] = []
-    meant: dict[tuple[str, str], str] = {}
-    for species, alias, path in aliases.every():
-        try:
-            aliases.checked(species, alias)
-            meant[species, alias] = entry_name(aliases.read(path))
-        except (StorageError, ValueError) as error:
-            faults.append(Fault(where=str(path), what=str(error)))
-            continue
-        card = cards.get(meant[species, alias])
-        if card is None:
-            if not (places.entries_folder() / meant[species, alias]).exists():
-                what = f"the entry {meant[species, alias]}, which {species}@{alias} means, is missing"
-                faults.append(Fault(where=str(path), what=what))
-        elif card.species != species or (aliases.is_version(alias) and str(card.version) != alias):
-            what = f"{species}@{alias} means the entry of {card.species}@{card.version}"
-            faults.append(Fault(where=str(path), what=what))
-    for name, card in sorted(cards.items()):
-        if (card.species, str(card.version)) not in meant:
-            where = aliases.path_of(card.species, str(card.version))
-            what = f"{card.species}@{card.version} has no alias; `speciate registry rebuild` makes it from entry {name}"
-            faults.append(Fault(where=str(where), what=what))
-    return faults
-
-
-def _index_faults(cards: dict[str, Card]) -> list[Fault]:
-    """Where the index, as it lies there, says something else than the files. Entries that it does not have yet are no
-    fault: it catches up when it is next used.
+def _read(entry: Path) -> tuple[list[str], Card | None]:
+    """What is wrong with an entry, or its card. What is wrong is looked at once more while nobody writes: the entry may
+    have been removed meanwhile, and then there is neither.
     """
-    path = places.index_file()
-    if not path.exists():
-        return []
-    try:
-        # closing() and not `with`: that would only end a transaction.
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-            sound = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
-            database.execute("INSERT INTO words (words) VALUES ('integrity-check')")
-            known = [str(row[0]) for row in database.execute("SELECT name FROM entries")]
-            faults = [Fault(where=str(path), what=what) for what in sound if what != "ok"]
-            for name in sorted(set(known) & set(cards)):
-                if differing := index.differing(database, places.entries_folder() / name, cards[name]):
-                    what = f"the index knows another card of {name}: {', '.join(differing)} differ"
-                    faults.append(Fault(where=str(path), what=what))
-    except sqlite3.Error as error:
-        return [Fault(where=str(path), what=f"{error}; `speciate registry rebuild` makes it anew")]
-    missing = [places.entries_folder() / name for name in sorted(known)]
-    return faults + [Fault(where=str(entry), what="the entry is missing") for entry in missing if not entry.exists()]
-
-
-def _strangers() -> list[Fault]:
-    """What lies in the registry and does not belong to it."""
-    root = places.root()
-    own = {"entries", "aliases", ".lock", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm"}
-    strange = [path for path in (root.iterdir() if root.is_dir() else []) if path.name not in own]
-    return [Fault(where=str(path), what="it does not belong to the registry") for path in sorted(strange)]
+    with contextlib.suppress(StorageError):
+        if not check(entry):
+            return [], read_card(entry)
+    with places.undisturbed():
+        if entry.parent == places.entries_folder() and not os.path.lexists(entry):
+            return [], None
+        found = check(entry)
+        return found, None if found else read_card(entry)

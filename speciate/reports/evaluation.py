@@ -9,6 +9,7 @@ from rich.text import Text
 
 from speciate.progress import duration
 from speciate.records import EvalRecord
+from speciate.reports import suites
 from speciate.reports.plain import plain
 
 
@@ -37,8 +38,7 @@ def render_evaluation(record: EvalRecord, comparison: RenderableType, written: S
             grid.add_row("Overlap", Text(plain(f"{model.model}: its training rows are not at hand (--train-rows)")))
     grid.add_row("Speed", Text(plain(speed(record))))
     if record.left_out:
-        names = ", ".join(sorted(record.left_out))
-        grid.add_row("Left out", Text(plain(f"{len(record.left_out)} families do not fit into the context: {names}")))
+        grid.add_row("Left out", Text(plain(suites.left_out(record.left_out))))
     for note in record.notes:
         grid.add_row("Note", Text(plain(note)))
     grid.add_row("Rows", Text(plain(record.eval_dir), overflow="fold"))

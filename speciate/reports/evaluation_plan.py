@@ -24,7 +24,7 @@ def render_evaluation_plan(plan: EvalPlan) -> "RenderableType":
         *(("Adapter", terminal.said(plain(adapter(model)))) for model in plan.models[1:]),
         *((role.capitalize(), terminal.said(plain(line))) for role, line in families),
         *([("Texts", terminal.said(f"{plan.texts:,}, for the loss in nats per token"))] if plan.texts else []),
-        *([("Left out", terminal.said(plain(left_out(plan))))] if plan.left_out else []),
+        *([("Left out", terminal.said(plain(suites.left_out(plan.left_out))))] if plan.left_out else []),
         ("Answers", terminal.said(f"{plan.answers:,} of {words.count(len(plan.models), 'model', 'models')}{asked}")),
         ("Device", terminal.said(plain(f"{plan.device}, {plan.precision}"))),
         *(("Note", terminal.said(plain(note))) for note in plan.notes),
@@ -39,9 +39,3 @@ def adapter(model: PlannedModel) -> str:
     if model.contamination is None:
         return f"{said}; its training rows are not at hand (--train-rows)"
     return f"{said}; {words.contaminated(model.contamination)}"
-
-
-def left_out(plan: EvalPlan) -> str:
-    """Families that are not asked."""
-    families = words.count(len(plan.left_out), "family does", "families do")
-    return f"{families} not fit into the context: {', '.join(sorted(plan.left_out))}"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 GO_ON = {
-    "run": "goes on still, or was stopped: `speciate train RECIPE --resume` ends it",
-    "evaluation": "goes on still, or was stopped: `speciate eval MODEL... --resume`, as it was begun, ends it",
+    "run": "was stopped: `speciate train RECIPE --resume` ends it",
+    "evaluation": "was stopped: `speciate eval MODEL... --resume`, as it was begun, ends it",
 }
 
 

@@ -21,11 +21,14 @@ def render_plan(plan: Plan) -> str:
         ("Time", _time(plan)),
         ("Memory", _memory(plan)),
     ]
+    # Why the base is not here comes last among what is unknown, and is what a person has to see first.
+    unknown, without_base = (plan.unknown, []) if plan.base["digest"] else (plan.unknown[:-1], plan.unknown[-1:])
     return "\n".join(
         [
+            *(f"{'Warning':<12}training would not begin: {text}" for text in without_base),
             *(f"{name:<12}{fact}" for name, fact in facts),
             *(f"{'Warning':<12}{text}" for text in plan.warnings),
-            *(f"{'Unknown' if not index else '':<12}{text}" for index, text in enumerate(plan.unknown)),
+            *(f"{'Unknown' if not index else '':<12}{text}" for index, text in enumerate(unknown)),
             *_sample(plan),
             "",
             f"The whole recipe ({plan.recipe_digest}):",

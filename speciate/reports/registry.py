@@ -1,7 +1,7 @@
 """The registry in a terminal: a list, one entry, a phylogeny, and what is wrong with it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -29,12 +29,19 @@ SHOWN_CHANGES = 3
 """Of a recipe, on one edge."""
 
 
-def render_list(entries: Sequence[Listed], total: int, problems: Iterable[str] = ()) -> RenderableType:
-    """Entries as a table, and those that cannot be read."""
+def render_list(
+    entries: Sequence[Listed],
+    total: int,
+    problems: Iterable[str] = (),
+    registered: int = 0,
+    nearest: Mapping[str, str] | None = None,
+) -> RenderableType:
+    """Entries as a table, and those that cannot be read. Where there is none, of how many `registered` ones, and what
+    was probably meant.
+    """
     damaged = [Text(f"damaged: {plain(problem)}", style="red", overflow="fold") for problem in problems]
     if not entries:
-        none = "No entry is like that." if total else "No species yet. `speciate train RECIPE` grows one."
-        return Group(Text(none), *damaged)
+        return Group(Text(_none(total, registered, nearest or {})), *damaged)
     listed = table("species", verdict="", gain="right", lost="right", digest="", made="")
     for entry in entries:
         gain, lost = entry.gain, entry.forgetting
@@ -52,6 +59,16 @@ def render_list(entries: Sequence[Listed], total: int, problems: Iterable[str] =
     return Group(listed, Text(legend, style="dim"), *damaged)
 
 
+def _none(total: int, registered: int, nearest: Mapping[str, str]) -> str:
+    if total:
+        return f"{words.count(total, 'entry is', 'entries are')} like that, and --offset leaves out as many."
+    if not registered:
+        return "No species yet. `speciate train RECIPE` grows one."
+    meant = "; ".join(f"{plain(name)} for {plain(what)}" for what, name in nearest.items())
+    hint = f" Did you mean {meant}?" if meant else ""
+    return f"No entry is like that; {words.count(registered, 'is', 'are')} registered.{hint}"
+
+
 def named(entry: Listed) -> Text:
     """`species@version`, and the words that mean it."""
     called = "".join(f" @{plain(alias)}" for alias in entry.aliases)
@@ -62,12 +79,12 @@ def named(entry: Listed) -> Text:
 
 def render_entry(card: Card, path: Path, aliases: Sequence[str] = (), signed: str = "") -> RenderableType:
     """One entry: what it can do, what it cost, what it descends from, who signed it and where it lies."""
-    parents = ", ".join(f"{edge.kind} {words.short(plain(edge.digest))}" for edge in card.parents)
+    parents = ", ".join(f"{descent(edge.kind)} {words.short(plain(edge.digest))}" for edge in card.parents)
     base = f"{plain(card.base.get('name', 'unknown'))} ({words.short(plain(card.base.get('digest')))})"
     rows: list[Row] = [
         ("Niche", Text(plain(card.niche))),
         ("Base", Text(base, overflow="fold")),
-        ("Grown from", Text(parents or "nothing recorded", overflow="fold")),
+        ("Descent", Text(parents or "nothing recorded", overflow="fold")),
         *([("Known as", Text(", ".join(f"{card.species}@{plain(alias)}" for alias in aliases)))] if aliases else []),
         *(_of_run(card) if isinstance(card, AdapterCard) else _of_elsewhere(card)),
         ("Made", Text(f"{plain(card.created)} with speciate {plain(card.speciate)}")),
@@ -89,6 +106,11 @@ def render_entry(card: Card, path: Path, aliases: Sequence[str] = (), signed: st
         facts(rows),
         next_steps(card.gates, use),
     )
+
+
+def descent(kind: str) -> str:
+    """`trained from`, `merged from`: how an entry came from a parent."""
+    return f"{kind.removesuffix('-from')} from"
 
 
 def _of_run(card: AdapterCard) -> list[Row]:
@@ -163,7 +185,10 @@ def render_verification(found: Verification) -> RenderableType:
     if not found.faults:
         return Group(Text.assemble(whole, ("all is as it was written", "bold green")), *signed)
     rows = [Text(f"{plain(fault.where)}: {plain(fault.what)}", overflow="fold") for fault in found.faults]
-    return Group(Text.assemble(whole, (f"{len(found.faults):,} faults", "bold red")), *rows, *signed)
+    remedies = dict.fromkeys(plain(fault.remedy) for fault in found.faults if fault.remedy)
+    count = words.count(len(found.faults), "fault", "faults")
+    advice = [Text(remedy, overflow="fold") for remedy in remedies]
+    return Group(Text.assemble(whole, (count, "bold red")), *rows, *advice, *signed)
 
 
 def _verdict(verdict: Outcome | str) -> Text:

@@ -1,7 +1,7 @@
 """Suites as a person reads them: a list, and what one of them asks."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from speciate.records.outline import SourceOutline, SuiteEntry, SuiteOutline
@@ -10,6 +10,8 @@ from speciate.reports.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+SHOWN_LEFT_OUT = 3
 
 
 def render_suites(entries: Sequence[SuiteEntry], problems: Sequence[str], looked_for: str) -> "RenderableType":
@@ -74,6 +76,14 @@ def total(outline: SuiteOutline) -> str:
         more = f"those of {', '.join(outline.uncounted)}"
         said = f"{said}, and {more}" if said else more
     return plain(said)
+
+
+def left_out(families: Collection[str]) -> str:
+    """How many families are not asked, with some of them: all are in the JSON."""
+    some = ", ".join(sorted(families)[:SHOWN_LEFT_OUT])
+    more = len(families) - SHOWN_LEFT_OUT
+    named = f"{some} and {more:,} more" if more > 0 else some
+    return f"{words.count(len(families), 'family does', 'families do')} not fit into the context: {named}"
 
 
 def by_role(items: Mapping[str, int]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from speciate.models.adapter import switched_off
 from speciate.train.encoding import IGNORED, Encoded, training_order
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def kl_to_base(model: "PeftModel", rows: Sequence[Encoded], direction: Direction
         [[1] * len(row.input_ids) + [0] * (width - len(row.input_ids)) for row in rows], device=model.device
     )
     counted = labels[:, 1:] != IGNORED
-    with torch.no_grad(), model.disable_adapter():
+    with torch.no_grad(), switched_off(model):
         before = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1][counted]
     after = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1][counted]
     return divergence(before, after, direction)

@@ -48,6 +48,11 @@ def encode(tokenizer: "PreTrainedTokenizerBase", question: str, answer: str) -> 
     return Encoded(before + after, [IGNORED] * len(before) + after)
 
 
+def whole(ids: Sequence[int]) -> Encoded:
+    """A text all of whose tokens count but the first, which nothing precedes."""
+    return Encoded(list(ids), list(ids))
+
+
 def check_rows(rows: Sequence[Encoded], stops: Sequence[int], max_length: int) -> None:
     """Refuse rows that would train nothing, or the wrong thing.
 

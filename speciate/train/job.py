@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Table = Any
 
 JOB = "job.json"
-FILES = ("rows", "dev", "held", "looked-at")
+FILES = ("rows", "dev", "held", "niche", "general")
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,17 @@ class Job:
     loss: TokenLoss = PLAIN
     names: tuple[str, ...] = ()
     """Of the rows, for messages."""
-    looked_at: Sequence[Encoded] = ()
-    """What an adapter begins from that looks at rows."""
+    niche: Sequence[Encoded] = ()
+    """What an adapter begins from that looks at rows of the niche."""
+    general: Sequence[Encoded] = ()
+    """The same, of general rows."""
 
     def write(self, folder: Path) -> None:
         """Put it into `folder`; the rows go into files of their own."""
         held = self.kl.rows if self.kl else ()
-        for name, rows in zip(FILES, (self.rows, self.dev, held, self.looked_at), strict=True):
+        for name, rows in zip(FILES, (self.rows, self.dev, held, self.niche, self.general), strict=True):
             write_bytes(folder / f"{name}.parquet", packed(rows))
-        bare = replace(self, rows=(), dev=(), looked_at=(), kl=self.kl and replace(self.kl, rows=()))
+        bare = replace(self, rows=(), dev=(), niche=(), general=(), kl=self.kl and replace(self.kl, rows=()))
         write_json(folder / JOB, TypeAdapter(Job).dump_python(bare, mode="json"))
 
 
@@ -65,8 +67,8 @@ def read_job(folder: Path) -> Job:
         bare = TypeAdapter(Job).validate_python(read_json(folder / JOB))
     except ValidationError as error:
         raise unreadable(folder / JOB, error) from error
-    rows, dev, held, looked_at = (unpacked(folder / f"{name}.parquet") for name in FILES)
-    return replace(bare, rows=rows, dev=dev, looked_at=looked_at, kl=bare.kl and replace(bare.kl, rows=held))
+    rows, dev, held, niche, general = (unpacked(folder / f"{name}.parquet") for name in FILES)
+    return replace(bare, rows=rows, dev=dev, niche=niche, general=general, kl=bare.kl and replace(bare.kl, rows=held))
 
 
 def packed(rows: Sequence[Encoded]) -> bytes:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from speciate.models.adapter import switched_off
 from speciate.train.encoding import IGNORED, Encoded
 from speciate.train.token_losses import nll
 
@@ -27,7 +28,7 @@ def adapter_off(plain: "PeftModel", given: dict[str, Any], counted: "torch.Tenso
     """The base's logits for the tokens that count, without gradient."""
     import torch
 
-    with torch.no_grad(), plain.disable_adapter():
+    with torch.no_grad(), switched_off(plain):
         return logits_at(plain, plain, given, counted)
 
 

@@ -110,6 +110,14 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
             plain: Any = self.accelerator.unwrap_model(model)
             return share * kl_to_base(plain, held[number], guard.direction, objective.pad)
 
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            known: Any = self.model
+            still = [one for one in known.parameters() if not one.requires_grad]
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            # PEFT lets all parts of an adapter learn that it loads, those that are to stay as they are too.
+            for one in still:
+                one.requires_grad_(requires_grad=False)
+
         def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
             found: Any = super()._get_grad_norm(model, grad_norm=grad_norm)
             # The length before it was cut: an infinite gradient is cut to nothing.

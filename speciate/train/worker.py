@@ -69,7 +69,7 @@ def _train(job: Job, checkpoints: Path, rank: int) -> None:
     place = replace(job.compute, device="cpu") if divided else job.compute
     tokenizer = load_tokenizer(job.source)
     base = load_model(job.source, place, job.quantization)
-    model = attach(base, job.shape, job.source, job.settings.seed, niche=job.looked_at, general=job.looked_at)
+    model = attach(base, job.shape, job.source, job.settings.seed, niche=job.niche, general=job.general)
     if weights_digest(model) != job.fresh:
         raise PreflightError("this process drew another fresh adapter than the one that started it")
     if not divided:

@@ -174,6 +174,18 @@ def test_the_filter_narrows_the_list_and_the_plane_and_can_be_shared(browser: Br
     opened.is_quiet()
 
 
+@pytest.mark.parametrize("values", [[], [0, 0, 0], [0.02, -0.01], [63.4, -2.0], [5.0]])
+def test_ticks_are_written_differently(browser: Browser, server: Server, values: list[float]) -> None:
+    opened = Opened(browser, server.url)
+    for most in (4, 12, 20):
+        asked = f"ticks(range({values}), {most}).map((value) => signed(value, 0))"
+        shown: list[str] = opened.page.evaluate(asked)
+        assert len(set(shown)) == len(shown) >= 2
+        assert "0" in shown
+        assert not {"+0.0", "−0.0", "0.0"} & set(shown)
+    opened.context.close()
+
+
 def test_a_point_tells_what_it_is_and_opens_its_entry(browser: Browser, server: Server) -> None:
     opened = Opened(browser, server.url + "?species=both")
     page = opened.page

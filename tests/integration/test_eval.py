@@ -174,7 +174,7 @@ def test_an_adapter_of_some_layers_is_one(speciate: Speciate, adapters: Path) ->
 def test_names_that_mean_nothing_or_too_much_are_refused(speciate: Speciate, adapters: Path, place: Path) -> None:
     cases = [
         (["eval", "mildd", "--suite", "small"], "no entry 'mildd' in the registry"),
-        (["eval", str(place / "nowhere"), "--suite", "small"], "there is no such folder"),
+        (["eval", str(place / "nowhere"), "--suite", "small"], "there is no adapter or base at"),
         (["eval", "data/base/tiny", "--suite", "smal"], "there is no suite 'smal'"),
         (["eval", "data/base/tiny", "--suite", "nothing.yaml"], "there is no suite 'nothing.yaml'"),
         (["eval", str(adapters / "mild"), str(adapters / "mild") + "/", "--suite", "small"], "are the same adapter"),

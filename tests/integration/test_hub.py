@@ -152,7 +152,9 @@ def test_who_may_not_is_told_how(hub: Hub, speciate: Run, entry: tuple[Path, Car
 def test_a_hub_that_is_away(speciate: Run, entry: tuple[Path, Card]) -> None:
     del entry
     away = "http://127.0.0.1:9"
-    for command in (("push", "ant", "hf://ada/ant"), ("pull", "hf://ada/ant")):
+    asked = ("import", "hf://ada/ant", "--species", "ant")
+    for command in (("push", "ant", "hf://ada/ant"), ("pull", "hf://ada/ant"), asked):
         status, error = speciate(*command, HF_ENDPOINT=away)
         assert (status, "cannot be reached" in error["error"]["message"]) == (1, True), error
+        assert error["error"]["message"].endswith("nothing was sent or fetched yet; try again when it answers")
     assert places.entries_folder().exists()

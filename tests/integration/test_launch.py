@@ -63,7 +63,8 @@ def job(random_llama: Path) -> Job:
         weights_digest(model),
         rows,
         rows[:4],
-        looked_at=[],
+        niche=[],
+        general=[],
     )
 
 

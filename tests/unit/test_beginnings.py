@@ -81,3 +81,30 @@ def test_lora_ga_begins_along_the_gradient_whatever_the_scale() -> None:
     size = 9**0.25 / 16**0.5
     assert (down / 2**0.5).allclose(right[:3] * size)
     assert (up / 2**0.5).allclose(left[:, 3:6] * size)
+
+
+def test_contrast_reads_what_the_niche_has_and_general_rows_lack() -> None:
+    import torch
+
+    turn = torch.linalg.qr(random(8, 8))[0]
+    niche = turn @ torch.diag(torch.tensor([4.0, 3, 2, 1, 1, 1, 1, 1]).double()) @ turn.T
+    general = turn @ torch.diag(torch.tensor([9.0, 1e-3, 1e-3, 1, 1, 1, 1, 1]).double()) @ turn.T
+    down = beginnings.contrast(niche, general, 2)
+    assert (down @ down.T).allclose(torch.eye(2, dtype=torch.float64))
+    assert (down @ turn[:, 1:3]).norm().isclose(torch.tensor(2.0, dtype=torch.float64).sqrt(), atol=1e-6)
+
+
+def test_contrast_is_blind_to_how_large_the_inputs_are() -> None:
+    first, second = (random(8, 12, seed=seed) for seed in (0, 1))
+    niche, general = first @ first.T, second @ second.T
+    one, other = beginnings.contrast(niche, general, 3), beginnings.contrast(1e6 * niche, 1e-6 * general, 3)
+    assert (one.T @ one).allclose(other.T @ other)
+
+
+def test_contrast_bears_general_rows_that_fill_few_directions() -> None:
+    import torch
+
+    niche, few = random(8, 8), random(8, 2)
+    down = beginnings.contrast(niche @ niche.T, few @ few.T, 4)
+    assert torch.isfinite(down).all()
+    assert (down @ few).abs().max() < 0.2 * few.abs().max()

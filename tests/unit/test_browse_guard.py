@@ -3,11 +3,13 @@
 import json
 import re
 import socket
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from click.testing import CliRunner
 from example_records import run_record
 from example_registry import SCRIPT, hostile, registered
@@ -16,11 +18,11 @@ from starlette.testclient import TestClient
 from speciate.browse import comparing
 from speciate.browse.app import guarded
 from speciate.browse.guard import HEADERS, POLICY, Access
-from speciate.browse.server import Place, bound
+from speciate.browse.server import Place, bound, configuration
 from speciate.browse.words import address
 from speciate.cli.program import cli
 from speciate.errors import InputError, MissingComponent
-from speciate.registry import places
+from speciate.registry import index, places, store
 from speciate.registry.entry import CARD
 from speciate.storage import write_json
 
@@ -325,3 +327,43 @@ def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPa
     assert isinstance(found.exception, MissingComponent)
     assert found.exception.exit_code == 5
     assert "uv sync --extra browse" in str(found.exception)
+
+
+def test_half_a_request_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speciate.browse.patience.REQUEST_S", 0.2)
+    place = bound("127.0.0.1", 0)
+    config = configuration(place)
+    config.timeout_keep_alive = 1
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [place.socket]}, daemon=True)
+    thread.start()
+    try:
+        for begun in (b"", b"GET / HT", b"GET /api/entries HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT"):
+            with socket.create_connection(("127.0.0.1", place.port), timeout=20) as half:
+                half.sendall(begun)
+                answer = b"".join(iter(lambda: half.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 200") == (b"api" in begun)
+        assert config.limit_concurrency
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        place.socket.close()
+
+
+def test_a_damaged_entry_does_not_tell_where_the_home_is(tmp_path: Path, home: Path) -> None:
+    made = registered(tmp_path / "a", 1.0, "ant")
+    entry = store.entry_path(made.digest)
+    (entry / CARD).write_text("{")
+    index.rebuild()
+    with asking() as client:
+        for path in ("/", "/api/entries", "/api/search?text=x"):
+            told = client.get(path).text
+            assert str(home) not in told
+            assert "$SPECIATE_HOME/registry/entries" in told
+    (entry / CARD).write_text(json.dumps(made.document()))
+    index.rebuild()
+    (entry / CARD).write_text("{")
+    with asking() as client:
+        answer = client.get("/api/entry/ant")
+    assert answer.status_code == 503
+    assert str(home) not in answer.text

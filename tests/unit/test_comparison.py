@@ -13,6 +13,7 @@ from speciate.evals.rows import file_digests, read_rows, table_of, write_drift, 
 from speciate.pipeline.comparison import compare
 from speciate.pipeline.flips import MOST_FLIPS
 from speciate.records import EvalRow, ItemDrift, Role, TextLoss
+from speciate.reports.words import improper
 from speciate.storage import read_json, write_json, write_jsonl
 
 ITEMS = 60
@@ -52,7 +53,7 @@ def made(home: Path, name: str, *, niche: float, general: float, seed: int = 0, 
                 [bool(value < shares[model][role]) for value in source.random(items)],
                 role,
                 names[role],
-                more.get("reason", "wrong") if model == "adapter" else "wrong",
+                more.get("reason" if model == "adapter" else "base_reason", "wrong"),
             )
         ]
         write_rows(folder / "evals", model, table_of(its))
@@ -109,7 +110,7 @@ def test_runs_of_several_seeds_are_one_arm(home: Path) -> None:
     found = compare([*seeds, other])
     first, second = found.arms
     assert (first.seeds, second.seeds) == ([0, 1, 2], [9])
-    assert [arm.label for arm in found.arms] == ["mine (a0)", "mine (b)"]
+    assert [arm.label for arm in found.arms] == ["mine (3 seeds, first a0)", "mine (b)"]
     assert first.gain is not None
     assert (first.gain.seeds, first.gain.n, first.gain.p_mcnemar) == (3, ITEMS, None)
     assert second.forgetting is not None
@@ -134,6 +135,31 @@ def test_the_verdict_is_told_in_words(home: Path) -> None:
     assert "Verdict: passed" in second
     assert any("No difference between mine (b) and mine (a) is shown" in line for line in more)
     assert any("of the answers of mine (a) are no proper answers" in line and "nan" in line for line in more)
+
+
+def test_arms_of_several_seeds_are_told_apart(home: Path) -> None:
+    slow, quick = (
+        [made(home, f"{name}{seed}", niche=0.8, general=0.9, seed=seed, rate=rate) for seed in range(2)]
+        for name, rate in (("a", 0.1), ("b", 0.5))
+    )
+    assert [arm.label for arm in compare(slow).arms] == ["mine (2 seeds)"]
+    both = compare([*slow, *quick]).arms
+    assert [arm.label for arm in both] == ["mine (2 seeds, first a0)", "mine (2 seeds, first b0)"]
+
+
+def test_doubts_name_each_adapter_and_the_base_once(home: Path) -> None:
+    runs = [
+        made(home, f"a{seed}", niche=0.8, general=0.8, seed=seed, reason="nan", base_reason="unfinished")
+        for seed in range(2)
+    ]
+    for each, names in ((False, ["a0", "a1"]), (True, ["mine (seed 0)", "mine (seed 1)"])):
+        found = compare(runs, each=each)
+        doubts = [line.split(" of the answers of ")[1] for line in found.verdict if " of the answers of " in line]
+        assert [one.split(" are no proper")[0] for one in doubts] == [*names, "the base"]
+        assert sum("rows of base" in improper(one) for one in found.arms[0].troubles) == 1
+    made(home, "other", niche=0.8, general=0.8, reason="nan", base_reason="unfinished", base="sha256:2", rate=0.3)
+    said = " ".join(compare([runs[0], str(home / "runs" / "other")]).verdict)
+    assert said.count("of the base of mine (a0) are no proper") == said.count("of the base of mine (other) are") == 1
 
 
 def test_an_arm_has_its_curve_drift_losses_and_cost(home: Path) -> None:

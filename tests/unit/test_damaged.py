@@ -1,10 +1,12 @@
 """Records of runs and evaluations that were cut, emptied or made by another version are refused in words, status 2."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from example_bases import evaluation
 from example_records import run_record
 from test_comparison import made
 
@@ -13,6 +15,7 @@ from speciate.cli import run
 from speciate.errors import Damaged
 from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.species import items_in
+from speciate.records import ModelScores
 from speciate.storage import read_json, write_json
 
 CONTENTS = ["", "{", "not JSON", "[]", "5", "null", '"text"', "{}", '{"schema": "run/9"}', '{"a": "\\ud800"}', "\x00"]
@@ -69,6 +72,47 @@ def test_a_damaged_evaluation_is_refused(home: Path, capsys: pytest.CaptureFixtu
     (folder / runs.EVAL).write_text(content)
     for arguments in (("report", folder), ("compare", folder, folder)):
         assert "eval.json' is damaged" in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("model", ["base", "adapter"])
+@pytest.mark.parametrize("content", ["cut", "[1]", None])
+@pytest.mark.parametrize("kind", [".parquet", "-drift.json", "-texts.json"])
+def test_answers_that_are_damaged_are_told_with_a_remedy(
+    home: Path, capsys: pytest.CaptureFixture[str], model: str, kind: str, content: str | None
+) -> None:
+    folder = Path(made(home, "a", niche=0.5, general=0.9, bound=True))
+    evaluated = home / "evals" / "an-eval"
+    shutil.copytree(folder / "evals", evaluated / "evals")
+    record = record_of(evaluated, read_json(folder / runs.RECORD)["files"])
+    write_json(evaluated / runs.EVAL, record)
+    refused_nothing = run(["report", "an-eval"])
+    assert (refused_nothing, run(["compare", str(folder)])) == (0, 0)
+    capsys.readouterr()
+    for place, remedy in (
+        (evaluated, "Evaluate the same models again, into another folder; most answers are remembered."),
+        (folder, f"`speciate eval {folder}` measures its adapter again; most answers are remembered."),
+    ):
+        path = place / "evals" / f"{model}{kind}"
+        path.unlink() if content is None else path.write_text(content)
+        command = ("report", "an-eval") if place == evaluated else ("compare", folder)
+        said = refused(capsys, *command)
+        assert f"{model}{kind}' {'is missing' if content is None else 'was changed'}" in said
+        assert said.strip().endswith(remedy)
+
+
+def record_of(folder: Path, files: dict[str, str]) -> dict[str, Any]:
+    """The record of an evaluation of one adapter in a folder."""
+    models = [
+        ModelScores(model=name, reference=name, digest=f"sha256:{name}", scores=[]) for name in ("base", "adapter")
+    ]
+    return evaluation(eval=folder.name, eval_dir=str(folder), models=models, files=files).document()
+
+
+@pytest.mark.parametrize("option", ["--html", "--markdown"])
+def test_a_folder_is_no_page(home: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    folder = made(home, "a", niche=0.5, general=0.9)
+    for command in ("report", "compare", "eval"):
+        assert "is a directory" in refused(capsys, command, folder, option, home)
 
 
 @pytest.mark.parametrize("content", [*CONTENTS, None])

@@ -71,6 +71,24 @@ def test_peft_loads_the_folder_and_says_the_same(tmp_path: Path, capsys: pytest.
     assert import_adapter(str(target), Told("other"), Quiet()).new is False
 
 
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [
+        (NAME, f"names its base '{NAME}', a folder that is found from '{Path.cwd()}' alone"),
+        (str(TINY.absolute()), None),
+        ("C:\\models\\tiny", "which is no model of the hub"),
+        ("../gone/tiny", "which is no model of the hub"),
+        ("", "does not name its base"),
+        ("org/model", None),
+    ],
+)
+def test_a_base_that_peft_would_not_find_is_told(tmp_path: Path, name: str, warned: str | None) -> None:
+    registered(configured(saved(tmp_path / "a"), base_model_name_or_path=name))
+    warnings = exported("prover", "peft", tmp_path / "out").warnings
+    assert len(warnings) == (warned is not None)
+    assert all((warned or "") in one and f"from_pretrained(base, '{tmp_path}/out')" in one for one in warnings)
+
+
 @pytest.mark.parametrize("shape", [{}, {"use_dora": True}, {"modules_to_save": ["lm_head"]}])
 def test_a_merged_model_says_what_base_and_adapter_say(
     tmp_path: Path, shape: dict[str, Any], random_qwen3: Path, capsys: pytest.CaptureFixture[str]

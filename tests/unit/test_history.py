@@ -8,6 +8,7 @@ from example_records import DIGEST, forgetting, gain, run_record
 
 from speciate import runs, storage
 from speciate.cli import run
+from speciate.pipeline.folder import owned
 from speciate.pipeline.history import history
 from speciate.records import EvalRecord, ModelScores, Score
 
@@ -87,6 +88,22 @@ def test_the_list_is_a_document_and_a_page(lived_in: Path, capsys: pytest.Captur
     assert "ant@1: gain +63.4 points (58.1 to 68.4), lost 0.4 points (-0.2 to 1.1)" in shown
     assert "base: 90.0% general (80.0% to 96.0%)" in shown
     assert "`speciate train RECIPE --resume`" in shown
+
+
+def test_what_is_going_on_is_told_apart_from_what_was_stopped(
+    lived_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lived_in / "runs" / "ant-2"
+    with owned(folder):
+        assert history()[0][0].state == "running"
+        assert run(["runs", "list"]) == 0
+        shown = capsys.readouterr().out
+        assert "running" in shown
+        assert "was stopped" not in shown
+    assert (folder / ".lock").exists()
+    assert history()[0][0].state == "unfinished"
+    with owned(folder):
+        pass
 
 
 def test_a_run_without_its_start_is_as_old_as_its_record(home: Path) -> None:

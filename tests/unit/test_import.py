@@ -183,6 +183,22 @@ def test_no_adapter_says_where_one_is(folder: Path) -> None:
         imported(folder / CONFIG)
 
 
+@pytest.mark.parametrize("factor", [0.0, float("nan")])
+def test_what_is_refused_is_named_by_its_own_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    changed(folder, lambda its: {key: it * factor if "lora_B" in key else it for key, it in its.items()})
+    with pytest.raises(InputError, match=rf"^'{folder}/{WEIGHTS}'"):
+        imported(folder)
+
+    def download(_: str, into: Path, __: Any) -> Path:
+        return Path(shutil.copytree(folder, into))
+
+    monkeypatch.setattr("speciate.registry.hub.download", download)
+    with pytest.raises(InputError, match=rf"^'hf://someone/prover/{WEIGHTS}'"):
+        import_adapter("hf://someone/prover", Told("stranger"), Quiet())
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, CONFIG, README])
 def test_links_are_not_followed(folder: Path, home: Path, name: str) -> None:
     (folder / name).rename(folder.parent / "elsewhere")

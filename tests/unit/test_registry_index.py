@@ -49,13 +49,13 @@ def everyone(wanted: query.Wanted | None = None, **how: Any) -> list[str]:
 # --- it keeps up ---
 
 
-def stopped(_: sqlite3.Connection) -> None:
+def stopped(*_: object) -> None:
     raise KeyboardInterrupt
 
 
 def test_an_entry_that_was_published_but_not_indexed_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grown(tmp_path, 0)
-    monkeypatch.setattr(index, "entered", stopped)
+    monkeypatch.setattr(aliases, "put", stopped)
     with pytest.raises(KeyboardInterrupt):
         grown(tmp_path, 1)
     monkeypatch.undo()

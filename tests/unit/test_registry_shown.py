@@ -43,12 +43,14 @@ def test_the_list_has_a_line_for_each_entry_and_for_each_problem() -> None:
     assert "damaged: 'x/card.json' is damaged" in text
     assert "3 of 40 shown, --limit 0 shows all" in text
     assert "speciate train" in shown(render_list([], 0))
-    assert "No entry is like that" in shown(render_list([], 40))
+    assert "40 entries are like that, and --offset leaves out as many" in shown(render_list([], 40))
+    assert "No entry is like that; 3 are registered.\n" in shown(render_list([], 0, [], 3))
+    assert "1 is registered. Did you mean lean for niche?" in shown(render_list([], 0, [], 1, {"niche": "lean"}))
 
 
 def test_an_entry_shows_its_ancestry_and_how_to_load_it() -> None:
     text = shown(render_entry(card(), Path("/entries/ab12ab12"), ["best"]))
-    assert re.search(r"Grown from +trained-from ab12ab12", text)
+    assert re.search(r"Descent +trained from ab12ab12", text)
     assert re.search(r"Known as +lean-prover@best", text)
     assert re.search(r"Base +data/base/tiny \(ab12ab12\)", text)
     assert 'PeftModel.from_pretrained(base, "/entries/ab12ab12")' in text

@@ -68,7 +68,7 @@ def test_the_key_is_the_default_or_the_only_one() -> None:
 @pytest.mark.parametrize("content", [b"", b"no key", b"\x00" * 100_000])
 def test_what_is_no_key_is_not_trusted(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pub").write_bytes(content)
-    with pytest.raises(InputError, match="holds no public Ed25519 key"):
+    with pytest.raises(InputError, match=r"holds no public Ed25519 key|is too large"):
         keys.trust("ada", tmp_path / "x.pub")
 
 
@@ -196,3 +196,44 @@ def test_the_commands(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[
     assert said("key", "trust", "bob", str(home / "keys" / "ada.pub"))["own"] is False
     assert said("key", "forget", "bob")["name"] == "bob"
     assert said("key", "forget", "ada", status=2)["error"]["kind"] == "NotFound"
+
+
+# --- keys that somebody tampered with ---
+
+
+def test_a_key_of_ours_is_known_by_its_private_half(entry: Path) -> None:
+    made = keys.every()
+    made[0].file.unlink()
+    assert keys.every() == made
+    assert "signed by default (trusted)" in str(signing.signed(entry))
+    assert "`speciate registry key new default` writes it again" in verify().faults[0].what
+    keys.make()
+    assert verify().faults == []
+    stranger(made[0].file)
+    assert keys.every() == made
+    assert "is not the public half of default.pem" in verify().faults[0].what
+
+
+def test_a_key_that_is_none_stops_no_other(entry: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = home / "keys" / "trusted"
+    folder.mkdir()
+    (folder / "bad.pub").write_text("no key")
+    (folder / "evil\u202e\x1b[2J.pub").write_bytes((home / "keys" / "default.pub").read_bytes())
+    stranger(home / "keys" / "alone.pub")
+    assert [one.name for one in keys.every()] == ["default"]
+    assert [Path(fault.where).name[:4] for fault in verify().faults] == ["alon", "bad.", "evil"]
+    assert str(signing.signed(entry)) == "signed by default (trusted)"
+    assert run(["registry", "key", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "'no key'" not in shown
+    assert "holds no public Ed25519 key" in shown
+    assert "rename it" in shown
+    assert "\u202e" not in shown
+    assert "\x1b" not in shown
+
+
+def stranger(file: Path) -> None:
+    """Somebody else's public key in a file."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    file.write_bytes(keys.public_pem(Ed25519PrivateKey.generate().public_key()))

