@@ -20,7 +20,8 @@ from speciate.train.footprint import Work
 from speciate.train.job import Job
 from speciate.train.launch import train_in_processes
 from speciate.train.memory import Room, memory_must_hold
-from speciate.train.sft import Measured, Sft, Step, preflight
+from speciate.train.preflight import WHOLE_LOGITS, preflight
+from speciate.train.sft import Measured, Sft, Step
 from speciate.train.sft import train as train_alone
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 SPEED = "speed.json"
 """Tokens and seconds of all stages."""
-WHOLE_LOGITS = ("entropy", "mask-target")
-"""Losses that read the logits of all words."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,8 @@ class Stage:
                     job = self._job(model, material, rows, names, guard)
                     trained = train_in_processes(model, job, self.folder.path / "workers", checkpoints, told)
                 else:
-                    preflight(model, rows, settings, cast(int, tokenizer.pad_token_id), compute)
                     loss = token_loss_of(self.recipe)
+                    preflight(model, rows, settings, cast(int, tokenizer.pad_token_id), compute, guard, loss)
                     given = (rows, material.dev, settings, compute, checkpoints, told, guard, look, loss)
                     trained = train_alone(model, tokenizer, *given, names)
         if trained.steps > trained.resumed_from:

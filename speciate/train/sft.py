@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from speciate.errors import LongestBatchFailed, NothingTrainable
 from speciate.models.adapter import trainable
 from speciate.models.base import Compute
 from speciate.models.sampler import stop_tokens
@@ -99,44 +98,6 @@ class Trained:
     tokens: int
     """Tokens of the rows trained on in this process, padding excluded."""
     seconds: float
-
-
-def preflight(model: "PeftModel", rows: Sequence[Encoded], settings: Sft, pad: int, compute: Compute) -> None:
-    """Check that something is trainable, and that the longest batch fits, before the first step.
-
-    Raises NothingTrainable, LongestBatchFailed.
-    """
-    import torch
-    from trl.trainer.utils import add_fused_lm_head
-
-    if not trainable(model):
-        raise NothingTrainable("no parameter of the adapter requires a gradient: train.lora.targets matches nothing")
-    longest = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)[: settings.batch_size]
-    width = len(longest[0].input_ids)
-    ids = torch.tensor([row.input_ids + [pad] * (width - len(row.input_ids)) for row in longest], device=model.device)
-    labels = torch.tensor([row.labels + [-100] * (width - len(row.labels)) for row in longest], device=model.device)
-    state = torch.get_rng_state()
-    try:
-        model.train()
-        if settings.activation_checkpointing:
-            model.activation_checkpointing_enable()
-        # As the trainer does, which never has the logits of all tokens at once.
-        add_fused_lm_head(cast(Any, model.get_base_model()), outputs=("log_probs",))
-        with autocast(compute):
-            mask = (ids != pad).long()
-            found = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, use_cache=False)
-        (-found.log_probs.sum()).backward()
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate" not in str(error):
-            raise
-        raise LongestBatchFailed(
-            f"the longest batch ({len(longest)} rows of {width} tokens) does not fit in the memory of "
-            f"{compute.device}: set train.batch_size={max(1, settings.batch_size // 2)} "
-            f"train.gradient_accumulation={settings.gradient_accumulation * 2}"
-        ) from error
-    finally:
-        model.zero_grad(set_to_none=True)
-        torch.set_rng_state(state)
 
 
 def muon(model: "PeftModel", settings: Sft) -> "torch.optim.Optimizer":

@@ -22,7 +22,8 @@ from speciate.models.attaching import attach
 from speciate.models.base import load_model, load_tokenizer
 from speciate.train.job import Job, read_job
 from speciate.train.memory import ran_out
-from speciate.train.sft import Step, preflight, train
+from speciate.train.preflight import preflight
+from speciate.train.sft import Step, train
 
 if TYPE_CHECKING:
     pass
@@ -73,7 +74,7 @@ def _train(job: Job, checkpoints: Path, rank: int) -> None:
     if weights_digest(model) != job.fresh:
         raise PreflightError("this process drew another fresh adapter than the one that started it")
     if not divided:
-        preflight(model, job.rows, job.settings, cast(int, tokenizer.pad_token_id), job.compute)
+        preflight(model, job.rows, job.settings, cast(int, tokenizer.pad_token_id), job.compute, job.kl, job.loss)
 
     def told(step: Step) -> None:
         if rank == 0:

@@ -15,7 +15,8 @@ from speciate.niches import skills
 from speciate.pipeline.folder import RunFolder
 from speciate.recipe import load_recipe
 from speciate.train.encoding import Encoded, encode
-from speciate.train.sft import Sft, Step, preflight, train
+from speciate.train.preflight import preflight
+from speciate.train.sft import Sft, Step, train
 
 SETTINGS = Sft(
     epochs=1, batch_size=4, gradient_accumulation=1, optimizer="adamw", learning_rate=1e-2, warmup=0.0,

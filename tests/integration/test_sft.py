@@ -23,10 +23,12 @@ from speciate.models.base import (
 from speciate.models.shape import LoraShape
 from speciate.niches import skills
 from speciate.storage import read_json
-from speciate.train import sft
 from speciate.train.checkpoints import MARK, newest
-from speciate.train.encoding import IGNORED, encode
+from speciate.train.divergence import KlGuard
+from speciate.train.encoding import IGNORED, Encoded, encode
+from speciate.train.preflight import preflight
 from speciate.train.sft import Step
+from speciate.train.token_losses import TokenLoss
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,7 @@ def test_nothing_trainable_is_found_before_the_first_step(bench: Bench) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     with pytest.raises(NothingTrainable, match="no parameter of the adapter requires a gradient"):
-        sft.preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
+        preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
 
 
 def test_the_longest_batch_is_tried_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +166,7 @@ def test_the_longest_batch_is_tried_first(bench: Bench, monkeypatch: pytest.Monk
         return forward(**given)
 
     monkeypatch.setattr(model, "forward", seen)
-    sft.preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
+    preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
     assert shapes == [(4, max(len(row.input_ids) for row in bench.rows))]
     assert torch.equal(torch.get_rng_state(), state), "a check may not move the dice"
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -188,10 +190,10 @@ def test_a_longest_batch_that_does_not_fit_says_what_to_set(bench: Bench, monkey
     ):
         failing(error)
         with pytest.raises(LongestBatchFailed, match=r"4 rows of \d+ tokens.* train\.batch_size=2 .*accumulation=2"):
-            sft.preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
+            preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
     failing(RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        sft.preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
+        preflight(model, bench.rows, SETTINGS, 0, FLOAT32)
 
 
 def test_it_learns_an_answer_and_where_to_stop(bench: Bench, tmp_path: Path) -> None:
@@ -256,3 +258,32 @@ def test_training_leaves_the_base_bit_for_bit(bench: Bench, tmp_path: Path, prec
     assert read_json(grown.adapter / "adapter_config.json")["base_model_name_or_path"] == "a-base"
     assert sorted(path.name for path in grown.adapter.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     assert bench.train(tmp_path / "b", compute=compute, dropout=0.1).digest == grown.digest
+
+
+def refusing(model: Any, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """No memory for batches of this many tokens a row."""
+    forward = model.forward
+
+    def grown(**given: Any) -> Any:
+        if given["input_ids"].shape[1] == width:
+            raise MemoryError
+        return forward(**given)
+
+    monkeypatch.setattr(model, "forward", grown)
+
+
+@pytest.mark.parametrize("kind", ["nll", "entropy", "mask-target"])
+def test_what_does_not_fit_is_named_with_the_key_that_helps(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    held = KlGuard([Encoded([1] * 77, [1] * 77)] * 6, 4, 1.0, "forward", 0)
+    preflight(bench.adapter(), bench.rows, SETTINGS, 0, FLOAT32, held, TokenLoss(kind))
+    model = bench.adapter()
+    refusing(model, monkeypatch, 77)
+    with pytest.raises(LongestBatchFailed, match=r"guard.kl holds \(4 rows of 77 tokens\) .*: set guard.kl.rows=2"):
+        preflight(model, bench.rows, SETTINGS, 0, FLOAT32, held, TokenLoss(kind))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    model = bench.adapter()
+    refusing(model, monkeypatch, max(len(row.input_ids) for row in bench.rows))
+    with pytest.raises(LongestBatchFailed, match=r"the longest batch \(4 rows of .*: set train.batch_size=2"):
+        preflight(model, bench.rows, SETTINGS, 0, FLOAT32, held, TokenLoss(kind))

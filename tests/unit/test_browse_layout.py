@@ -1,6 +1,5 @@
 """Where the nodes of a phylogeny stand: apart, parents before children, whatever the cards say."""
 
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
