@@ -302,6 +302,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--experiments", type=int, default=2000)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", default="", help="worlds whose interval and setting have this text")
     chosen = parser.parse_args()
     started = time.perf_counter()
     found: dict[str, Any] = {
@@ -318,10 +319,10 @@ def main() -> None:
     found["enumerated_false_passes"] = [enumerated(200, 60), enumerated(2000, 80)]
     print(*found["wilson"], *found["enumerated_false_passes"], sep="\n", flush=True)
     found["false_passes"], found["coverage"] = list[Any](), list[Any]()
-    for world in losses():
+    for world in (world for world in losses() if chosen.only in f"{world.what}: {world.setting}"):
         found["false_passes"].append(row := false_passes(world, chosen.experiments))
         print(f"{row['passed']:7.1%} pass  {world.what}: {world.setting}", flush=True)
-    for world in worlds():
+    for world in (world for world in worlds() if chosen.only in f"{world.what}: {world.setting}"):
         found["coverage"].append(row := coverage(world, chosen.experiments))
         print(f"{row['coverage']:7.1%} {world.kind}  {world.what}: {world.setting}", flush=True)
         write_json(chosen.out, found | {"seconds": round(time.perf_counter() - started)})
