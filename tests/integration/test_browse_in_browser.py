@@ -192,8 +192,8 @@ def test_a_point_tells_what_it_is_and_opens_its_entry(browser: Browser, server: 
     assert opened.plane() == 1
     box = page.locator("canvas").bounding_box()
     assert box
-    # Zero and the only point are at the ends of the axis of gain, with a twentieth of room. 0.2 points lost are less than
-    # an axis spans, which has as much room on both sides as makes it 2, and a twentieth of that.
+    # Zero and the only point are at the ends of the axis of gain, with a twentieth of room. 0.2 points lost are less
+    # than an axis spans, which has as much room on both sides as makes it 2, and a twentieth of that.
     inner = {"left": 52, "right": 14, "top": 14, "bottom": 40}
     wide, high = box["width"] - inner["left"] - inner["right"], box["height"] - inner["top"] - inner["bottom"]
     place = (box["x"] + inner["left"] + wide * 1.2 / 2.2, box["y"] + inner["top"] + high * 0.05 / 1.1)
