@@ -5,7 +5,7 @@ What was seen so far follows from the trainer's log, so a run that goes on after
 
 import math
 from collections.abc import Iterable, Mapping
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 SEEN = 50
@@ -62,11 +62,14 @@ class Watch:
 
 
 def learned_nothing(log: Iterable[Mapping[str, Any]]) -> str:
-    """What to say of a training whose loss ended higher than it began; nothing of any other."""
+    """What to say of a training whose loss ended higher than it began; nothing of any other.
+
+    Means, not medians: a batch of general rows has no loss from the first step on, and the first may be such.
+    """
     losses = [float(entry["loss"]) for entry in log if entry.get("loss") is not None]
     if len(losses) < 2 * BEGINNING:
         return ""
-    began, ended = median(losses[: BEGINNING // 2]), median(losses[-BEGINNING:])
+    began, ended = fmean(losses[:BEGINNING]), fmean(losses[-BEGINNING:])
     if ended <= began:
         return ""
     return (
