@@ -4,7 +4,7 @@ Knows nothing of what the names in a recipe stand for: which there are is given 
 else that layer finds wrong it says through `Loaded`, with its line.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from speciate.errors import RecipeError
 from speciate.recipe.base import BaseRecipe
-from speciate.recipe.problems import key_path, message, unknown_names
+from speciate.recipe.problems import KeyPath, key_path, message, unknown_names
 from speciate.recipe.species import Recipe
 from speciate.recipe.suite import Suite
 from speciate.recipe.text import Problem, Source, read_source
@@ -137,11 +137,17 @@ def _fitted(schema: type[Schema], source: Source, known: Known | None) -> Schema
             # A list of nothing but broken things counts as empty too.
             empty = details["type"] == "too_short" and any(path == other[: len(path)] != other for other, _ in found)
             said = message(details, path, schema)
-            # What a stage of training takes over from the first was told of there.
-            above = source.problem((path[0], "0", *path[2:]), said) if path[1:2] and path[1].isdigit() else None
-            if path not in broken and not empty and above not in problems:
+            if path not in broken and not empty and not _told_before(path, said, source, problems):
                 problems.append(source.problem(path, said))
     else:
         if not problems:
             return recipe
     raise RecipeError([str(problem) for problem in sorted(problems)])
+
+
+def _told_before(path: KeyPath, said: str, source: Source, problems: Sequence[Problem]) -> bool:
+    """Whether a stage of training took the fault over from one before it, where it was told of."""
+    if path[:1] != ("train",) or not path[1:2] or not path[1].isdigit() or path in source.places:
+        return False
+    before = {("train", str(stage), *path[2:]) for stage in range(int(path[1]))}
+    return any(problem.path in before and problem.message == said for problem in problems)

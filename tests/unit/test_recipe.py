@@ -436,6 +436,7 @@ def test_an_override_reaches_a_stage_by_its_number(load: Load):
         (["{epochs: 2}", "{rows: most}"], [], "train.1.rows: must be 'all', 'niche' or 'general', not 'most'"),
         (["{epochs: 2}"], ["train.3.epochs=1"], "numbered from 0, so it has no key '3'"),
         (["{epochs: 2}"], ["train.lora.r=1"], "numbered from 0, so it has no key 'lora'"),
+        (["{epochs: 2}", "{rows: general, epochs: 0}", "{rows: niche}"], [], "train.1.epochs: must be greater than 0"),
         (["{epochs: 2}", "{rows: general}"], ["guard.replay=0"], "guard: a stage of train reads general rows alone"),
         (["{epochs: 2}", "{rows: niche}"], ["hardware.processes=2"], "several processes train one stage only"),
         (["{epochs: 2}", "{optimizer: muon}"], ["train.0.lora={kind: oft}"], "train.1.lora: kind: oft has parameters"),
@@ -448,6 +449,12 @@ def test_what_is_wrong_with_a_stage_is_told_once(
         staged(load, *stages, overrides=tuple(overrides))
     assert len(caught.value.problems) == 1, caught.value.problems
     assert message in caught.value.problems[0]
+
+
+def test_a_fault_that_two_stages_name_themselves_is_told_of_both(load: Load) -> None:
+    with pytest.raises(RecipeError) as caught:
+        staged(load, "{epochs: 0}", "{epochs: 0}")
+    assert [problem.split(": ")[1] for problem in caught.value.problems] == ["train.0.epochs", "train.1.epochs"]
 
 
 def test_no_stage_at_all_is_no_training(load: Load) -> None:

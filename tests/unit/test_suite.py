@@ -179,3 +179,14 @@ def test_the_chance_of_a_family_that_is_not_there_is_told_with_its_line(tmp_path
     path.write_text("suite: mini\nversion: 1\nsources:\n  - {source: skills, items: 2, chance: {parityy: 0.5}}\n")
     with pytest.raises(RecipeError, match=r"mini\.yaml:4: .*unknown family 'parityy'; did you mean 'parity'"):
         questions(load_suite(path))
+
+
+def test_the_same_fault_in_two_sources_is_told_of_both(suite: Path) -> None:
+    twice = GOOD.replace("text: texts.jsonl\n", "") + "  - source: skills\n    families: [sums]\n    itemz: 3\n"
+    with pytest.raises(RecipeError) as caught:
+        loaded(suite, twice.replace("    items: 4\n", "    itemz: 4\n"))
+    assert [problem.split(": ")[1] for problem in caught.value.problems] == ["sources.0.itemz", "sources.1.itemz"]
+    with pytest.raises(RecipeError) as caught:
+        loaded(suite, "suite: mine\nversion: 1\nsources:\n- {source: jsonl}\n- {source: jsonl}\n")
+    told = [problem.split(": ")[1] for problem in caught.value.problems]
+    assert {"sources.0.path", "sources.1.path"} <= set(told), told
