@@ -38,6 +38,10 @@ _KINDS_WITH = {
     "block_size": {"oft", "boft"},
     "frequencies": {"fourierft"},
 }
+_LOOKED_AT = {
+    "init_rows": (FROM_GENERAL_ROWS | FROM_NICHE_ROWS, "rows"),
+    "init_texts": (FROM_GENERAL_ROWS, "general rows"),
+}
 _INITS_OF_DORA = ("default", "gaussian", "orthogonal", "eva")
 
 
@@ -142,28 +146,23 @@ class Lora(Section):
             raise ValueError(f"orthogonal needs an even r, not {r}")
         return init
 
-    @field_validator("init_rows")
+    @field_validator("init_rows", "init_texts")
     @classmethod
-    def _are_looked_at(cls, rows: int, info: ValidationInfo) -> int:
-        init = info.data.get("init")
-        if init and init not in FROM_GENERAL_ROWS | FROM_NICHE_ROWS and rows != cls.model_fields["init_rows"].default:
-            raise ValueError(f"means nothing to init: {init}, which looks at no rows; leave it out")
-        return rows
-
-    @field_validator("init_texts")
-    @classmethod
-    def _are_heard(cls, texts: int, info: ValidationInfo) -> int:
-        init = info.data.get("init")
-        if init and init not in FROM_GENERAL_ROWS and texts:
-            raise ValueError(f"means nothing to init: {init}, which looks at no general rows; leave it out")
-        return texts
+    def _are_looked_at(cls, count: int, info: ValidationInfo) -> int:
+        key, init = str(info.field_name), info.data.get("init")
+        looking, at = _LOOKED_AT[key]
+        if init and init not in looking and count != cls.model_fields[key].default:
+            raise ValueError(f"means nothing to init: {init}, which looks at no {at}; leave it out")
+        return count
 
     @field_validator("freeze_a")
     @classmethod
-    def _has_an_a(cls, frozen: bool, info: ValidationInfo) -> bool:
-        kind = info.data.get("kind")
+    def _leaves_something_to_learn(cls, frozen: bool, info: ValidationInfo) -> bool:
+        kind, init = info.data.get("kind"), info.data.get("init")
         if frozen and kind not in (None, "lora", "dora"):
             raise ValueError(f"means nothing to kind: {kind}, which has no A; leave it out")
+        if frozen and init == "mica":
+            raise ValueError("nothing would learn: with init: mica A alone does; leave it out, or choose another init")
         return frozen
 
     @field_validator("preserved")
