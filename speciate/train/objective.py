@@ -55,7 +55,7 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
             self.watch: Watch | None = None
             self.fault: str | None = None
             self.parts: list[torch.Tensor] = []
-            self.length = math.nan
+            self.length = 0.0
             self.batches = 0
             self.each = self.args.gradient_accumulation_steps * self.accelerator.num_processes
             self.order = kl.order(objective.steps * self.each) if kl else []
@@ -120,8 +120,10 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
 
         def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
             found: Any = super()._get_grad_norm(model, grad_norm=grad_norm)
-            # The length before it was cut: an infinite gradient is cut to nothing.
-            self.length = math.nan if found is None else float(found)
+            # The length before it was cut: an infinite gradient is cut to nothing. DeepSpeed tells none and cuts by
+            # itself; parameters that are divided have a divided length.
+            whole = found.full_tensor() if hasattr(found, "full_tensor") else found
+            self.length = 0.0 if whole is None else float(whole)
             return found
 
         def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
