@@ -50,9 +50,8 @@ class Training:
 
     def notes(self) -> list[str]:
         """What a person should know of how it went."""
-        path = self.folder.path / "checkpoints" / "log.json"
-        said = learned_nothing(read_json(path)) if path.exists() else ""
-        return [said] if said else []
+        logs = sorted(self.folder.path.glob("checkpoints*/log.json"))
+        return [said for path in logs if (said := learned_nothing(read_json(path)))]
 
     def run(
         self,
