@@ -12,6 +12,7 @@ from speciate.pipeline.folder import RunFolder
 from speciate.pipeline.setting import Setting, sft_of, token_loss_of
 from speciate.progress import Progress
 from speciate.recipe import Recipe
+from speciate.recipe.guard import WHOLE_LOGITS
 from speciate.recipe.lora import FROM_GENERAL_ROWS, FROM_NICHE_ROWS, Lora
 from speciate.storage import read_json, write_json
 from speciate.train.divergence import KlGuard
@@ -20,7 +21,7 @@ from speciate.train.footprint import Work
 from speciate.train.job import Job
 from speciate.train.launch import train_in_processes
 from speciate.train.memory import Room, memory_must_hold
-from speciate.train.preflight import WHOLE_LOGITS, preflight
+from speciate.train.preflight import preflight
 from speciate.train.sft import Measured, Sft, Step
 from speciate.train.sft import train as train_alone
 

@@ -99,6 +99,8 @@ class MaskTargetLoss(Section):
 
 
 LossName = Literal["nll", "dft", "entropy", "selective", "mask-target"]
+WHOLE_LOGITS = ("entropy", "mask-target")
+"""Losses that read the logits of all words."""
 AnyLoss = PlainLoss | EntropyLoss | SelectiveLoss | MaskTargetLoss
 
 

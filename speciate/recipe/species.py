@@ -20,7 +20,7 @@ from speciate.recipe.fields import (
     Slug,
     Text,
 )
-from speciate.recipe.guard import Guard, Stop, Strength
+from speciate.recipe.guard import WHOLE_LOGITS, Guard, Stop, Strength
 from speciate.recipe.hardware import Hardware
 from speciate.recipe.lora import Lora
 from speciate.recipe.train import OF_THE_FIRST, Stages, Train, fit
@@ -188,7 +188,7 @@ class Recipe(Section):
             raise ValueError("several processes cannot be measured on their way: leave stop out, or set processes: 1")
         if hardware.processes > 1 and len(train) > 1:
             raise ValueError("several processes train one stage only: make train one section, or set processes: 1")
-        if hardware.packing and guard and guard.loss.kind in ("entropy", "mask-target"):
+        if hardware.packing and guard and guard.loss.kind in WHOLE_LOGITS:
             raise ValueError(
                 f"guard.loss={guard.loss.kind} reads all words at each place of each row, which rows laid end to end "
                 "do not show: set packing: false, or guard.loss to nll, dft or selective"

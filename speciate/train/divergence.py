@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from speciate.models.adapter import switched_off
 from speciate.train.encoding import IGNORED, Encoded, training_order
+from speciate.train.logits import adapter_off, logits_at, padded
 
 if TYPE_CHECKING:
     import torch
@@ -46,18 +46,10 @@ class KlGuard:
 
 def kl_to_base(model: "PeftModel", rows: Sequence[Encoded], direction: Direction, pad: int) -> "torch.Tensor":
     """Mean divergence per counted token between adapter and base, in nats, with its gradient."""
-    import torch
-
-    width = max(len(row.input_ids) for row in rows)
-    ids = torch.tensor([row.input_ids + [pad] * (width - len(row.input_ids)) for row in rows], device=model.device)
-    labels = torch.tensor([row.labels + [IGNORED] * (width - len(row.labels)) for row in rows], device=model.device)
-    mask = torch.tensor(
-        [[1] * len(row.input_ids) + [0] * (width - len(row.input_ids)) for row in rows], device=model.device
-    )
+    given, labels = padded(rows, pad, model.device)
     counted = labels[:, 1:] != IGNORED
-    with torch.no_grad(), switched_off(model):
-        before = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1][counted]
-    after = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1][counted]
+    before = adapter_off(model, given, counted)
+    after = logits_at(model, model, given, counted)
     return divergence(before, after, direction)
 
 

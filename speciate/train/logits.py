@@ -1,7 +1,7 @@
 """Logits of the adapter or of the base alone for the tokens that count, and what the base makes of rows."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from speciate.models.adapter import switched_off
@@ -11,6 +11,22 @@ from speciate.train.token_losses import nll
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
+
+
+def padded(rows: Sequence[Encoded], pad: int, device: "torch.device") -> "tuple[dict[str, torch.Tensor], torch.Tensor]":
+    """What a model is given of a batch, and its labels (rows, length); what is filled up counts for nothing."""
+    import torch
+
+    lengths = torch.tensor([len(row.input_ids) for row in rows], device=device)
+    width = int(lengths.max())
+
+    def filled(parts: Iterable[list[int]], filler: int) -> torch.Tensor:
+        whole = [[*part, *[filler] * (width - len(part))] for part in parts]
+        return torch.tensor(whole, dtype=torch.long, device=device)
+
+    mask = (torch.arange(width, device=device) < lengths[:, None]).long()
+    given = {"input_ids": filled((row.input_ids for row in rows), pad), "attention_mask": mask}
+    return given, filled((row.labels for row in rows), IGNORED)
 
 
 def logits_at(model: Any, plain: "PeftModel", given: dict[str, Any], counted: "torch.Tensor") -> "torch.Tensor":
@@ -34,7 +50,6 @@ def adapter_off(plain: "PeftModel", given: dict[str, Any], counted: "torch.Tenso
 
 def perplexities(model: "PeftModel", rows: Sequence[Encoded], batch_size: int, pad: int) -> list[list[float]]:
     """1 / q(y) under the base of each token that counts, for each row."""
-    import torch
 
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].input_ids))
     found: list[list[float]] = [[] for _ in rows]
@@ -42,19 +57,8 @@ def perplexities(model: "PeftModel", rows: Sequence[Encoded], batch_size: int, p
     model.eval()
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
-        width = len(rows[places[-1]].input_ids)
-        lengths = torch.tensor([len(rows[place].input_ids) for place in places], device=model.device)
-        ids, labels = (
-            torch.tensor(
-                [[*part, *[filler] * (width - len(part))] for part in parts], dtype=torch.long, device=model.device
-            )
-            for parts, filler in (
-                ([rows[place].input_ids for place in places], pad),
-                ([rows[place].labels for place in places], IGNORED),
-            )
-        )
+        given, labels = padded([rows[place] for place in places], pad, model.device)
         counted = labels[:, 1:] != IGNORED
-        given = {"input_ids": ids, "attention_mask": (torch.arange(width, device=ids.device) < lengths[:, None]).long()}
         values = nll(adapter_off(model, given, counted), labels[:, 1:][counted]).exp().tolist()
         for place, count in zip(places, counted.sum(dim=1).tolist(), strict=True):
             # A row's first token has nothing before it, and so no perplexity.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speciate.errors import TrainingDiverged
+from speciate.recipe.guard import WHOLE_LOGITS
 from speciate.train.checkpoints import newest
 from speciate.train.divergence import KlGuard, kl_to_base
 from speciate.train.encoding import IGNORED, Encoded
@@ -70,7 +71,7 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
         ) -> Any:
             if not model.training:
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            if loss.kind in ("entropy", "mask-target"):
+            if loss.kind in WHOLE_LOGITS:
                 found = self.from_logits(model, inputs, num_items_in_batch)
             else:
                 found: Any = super().compute_loss(model, inputs, False, num_items_in_batch)

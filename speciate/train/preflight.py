@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any, cast
 from speciate.errors import LongestBatchFailed, NothingTrainable
 from speciate.models.adapter import trainable
 from speciate.models.base import Compute
+from speciate.recipe.guard import WHOLE_LOGITS
 from speciate.train.divergence import KlGuard, kl_to_base
 from speciate.train.encoding import IGNORED, Encoded
-from speciate.train.logits import adapter_off, logits_at
+from speciate.train.logits import adapter_off, logits_at, padded
 from speciate.train.sft import Sft, autocast
 from speciate.train.token_losses import PLAIN, TokenLoss, among_others, nll
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-WHOLE_LOGITS = ("entropy", "mask-target")
-"""Losses that read the logits of all words."""
 
 
 def preflight(
@@ -48,7 +46,7 @@ def preflight(
         model.train()
         if settings.activation_checkpointing:
             model.activation_checkpointing_enable()
-        _batch(model, longest, width, pad, compute, loss)
+        _batch(model, longest, pad, compute, loss)
         if kl:
             trying = (
                 f"what guard.kl holds ({len(held)} rows of {wide} tokens)",
@@ -73,16 +71,11 @@ def _longest(rows: Sequence[Encoded], count: int) -> tuple[list[Encoded], int]:
     return found, len(found[0].input_ids)
 
 
-def _batch(
-    model: "PeftModel", rows: Sequence[Encoded], width: int, pad: int, compute: Compute, loss: TokenLoss
-) -> None:
+def _batch(model: "PeftModel", rows: Sequence[Encoded], pad: int, compute: Compute, loss: TokenLoss) -> None:
     """Forward and backward as in a step."""
-    import torch
     from trl.trainer.utils import add_fused_lm_head
 
-    ids = torch.tensor([row.input_ids + [pad] * (width - len(row.input_ids)) for row in rows], device=model.device)
-    labels = torch.tensor([row.labels + [IGNORED] * (width - len(row.labels)) for row in rows], device=model.device)
-    given = {"input_ids": ids, "attention_mask": (ids != pad).long()}
+    given, labels = padded(rows, pad, model.device)
     if loss.kind in WHOLE_LOGITS:
         counted = labels[:, 1:] != IGNORED
         with autocast(compute):
