@@ -65,7 +65,12 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its files."""
-        return f"{self.method}-lr{self.rate:g}-seed{self.seed}"
+        return named(self.method, self.rate, self.seed)
+
+
+def named(method: str, rate: float, seed: int) -> str:
+    """How the files of a run are called."""
+    return f"{method}-lr{rate:g}-seed{seed}"
 
 
 def read_grid(path: Path) -> Grid:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from cells import Bench, CellRecord
-from grid import Cell, Grid
+from grid import Grid, named
 
 from speciate.evals.fronts import AtGain, Comparison, Setting, compared
 from speciate.evals.hierarchical import hierarchical_bootstrap
@@ -54,7 +54,7 @@ def show(grid: Grid, out: Path, found: Found) -> None:
 
 def whole(grid: Grid, found: Found, method: str, seed: int) -> bool:
     """Whether a method has all of its rates with a seed."""
-    return all(Cell(method, rate, seed, ()).name in found for rate in grid.methods[method].learning_rates)
+    return all(named(method, rate, seed) in found for rate in grid.methods[method].learning_rates)
 
 
 def whole_rates(grid: Grid, found: Found, method: str, seeds: list[int]) -> list[float]:
@@ -64,13 +64,13 @@ def whole_rates(grid: Grid, found: Found, method: str, seeds: list[int]) -> list
     return [
         rate
         for rate in grid.methods[method].learning_rates
-        if all(found[Cell(method, rate, seed, ()).name].ended == "trained" for seed in seeds)
+        if all(found[named(method, rate, seed)].ended == "trained" for seed in seeds)
     ]
 
 
 def setting(bench: Bench, found: Found, method: str, rate: float, seeds: list[int]) -> Setting:
     """What changed of every item."""
-    runs = [found[Cell(method, rate, seed, ()).name] for seed in seeds]
+    runs = [found[named(method, rate, seed)] for seed in seeds]
     niche, general = numbers([run.niche for run in runs]), numbers([run.general for run in runs])
     return Setting(niche - numbers([bench.base_niche]), numbers([bench.base_general]) - general)
 
@@ -93,7 +93,7 @@ def row(
         "rate_by_dev": best["learning_rate"],
         "at_gain": told(at),
         "tokens_per_second": round(float(np.mean([
-            found[Cell(method, rate, seed, ()).name].trained_tokens_per_second for rate in rates for seed in seeds
+            found[named(method, rate, seed)].trained_tokens_per_second for rate in rates for seed in seeds
         ])), 1),
     }  # fmt: skip
 
@@ -111,7 +111,7 @@ def told(at: AtGain) -> dict[str, Any]:
 
 def point(bench: Bench, found: Found, method: str, rate: float, seeds: list[int]) -> dict[str, Any]:
     """One method at one rate, over seeds, with intervals."""
-    runs = [found[Cell(method, rate, seed, ()).name] for seed in seeds]
+    runs = [found[named(method, rate, seed)] for seed in seeds]
     niche, general = [numbers([getattr(run, role) for run in runs]) for role in ("niche", "general")]
     gain = hierarchical_bootstrap(numbers([bench.base_niche]), niche, bench.niche.families)
     change = hierarchical_bootstrap(numbers([bench.base_general]), general, bench.general.families)

@@ -1,6 +1,6 @@
 """What protects the base's other skills while an adapter trains: each method is a field, and they compose.
 
-Which of them is worth its cost is measured (`evals/results/forgetting`).
+`evals/studies/forgetting.py` measures which of them is worth its cost.
 """
 
 from typing import Annotated, Any, Literal, cast

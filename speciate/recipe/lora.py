@@ -1,6 +1,6 @@
 """The adapter of a species: its kind, its size, the modules that it is put on, and what it begins from.
 
-Which of them forget least is measured (`evals/results/forgetting`).
+`evals/studies/forgetting.py` measures which of them forget least.
 """
 
 from typing import Annotated, Any, Literal, get_args
