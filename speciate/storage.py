@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Generator
@@ -56,14 +55,6 @@ def expanded(path: str | Path) -> Path:
         if len(os.fsencode(part)) > MOST_OF_A_NAME or "\0" in part:
             raise InputError(f"{part[:40]!r}... is no name: it has {len(part):,} characters, or a NUL among them")
     return found
-
-
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder or a link to one; not where that cannot be seen."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def shown(path: Path) -> str:
@@ -145,34 +136,6 @@ def read_json(path: Path) -> Any:
         raise
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
-
-
-def read_plain(path: Path, most: int) -> bytes:
-    """All of a small file, where others may have put anything: no link is followed, no pipe waited for, and nothing
-    read that is larger than `most` bytes. Raises Damaged, and FileNotFoundError where it is missing.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            raise
-        if error.errno == errno.ELOOP:
-            raise Damaged(f"{str(path)!r} is a link, and links are not followed here") from error
-        raise unreadable(path, error) from error
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise Damaged(f"{str(path)!r} is no plain file")
-        if found.st_size > most:
-            raise Damaged(f"{str(path)!r} is too large: it has {found.st_size:,} bytes, at most {most:,} are read")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(most)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise unreadable(path, error) from error
-    finally:
-        os.close(handle)
 
 
 def parsed(text: str, *, distinct: bool = False) -> Any:

@@ -8,8 +8,12 @@ import pytest
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from entries import registered
+
 from speciate.niches import skills
 from speciate.niches.lean.niche import stream
+from speciate.records import Card
+from speciate.registry import store
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,3 +82,11 @@ def random_qwen3(tmp_path_factory: pytest.TempPathFactory, random_llama: Path) -
     Qwen3ForCausalLM(config).save_pretrained(folder, max_shard_size="100KB")
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def ant(home: Path) -> tuple[Path, Card]:
+    """ant@1, which is ant@best too."""
+    made = registered(home.parent)
+    store.point("ant", "best", made[1].digest)
+    return made

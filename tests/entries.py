@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 
+from speciate.cli import run
 from speciate.models.adapter import CONFIG, WEIGHTS
 from speciate.progress import Quiet
 from speciate.records import Card, Parent, UnmeasuredCard
 from speciate.records.exchange import Moved
 from speciate.registry import places, store
+from speciate.registry.entry import CARD, write_manifest
 from speciate.registry.pull import pull
 from speciate.registry.push import Sending, push
 from speciate.registry.received import Policy
 from speciate.registry.remotes import remote
+from speciate.storage import read_json, write_json
 
 BASE = "sha256:" + "ba5e" * 16
 
@@ -57,3 +61,17 @@ def refusal(place: str, name: str = "ant", **policy: Any) -> str:
     assert moved.what == "refused"
     assert not list(places.entries_folder().glob("*"))
     return moved.problem
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
+    assert run(["registry", *arguments]) == status
+    told = capsys.readouterr()
+    assert "defect" not in told.err
+    return told.out + told.err
+
+
+def rewritten(entry: Path, **changed: Any) -> None:
+    """The card of an entry with other values, and a manifest that knows it."""
+    found = read_json(entry / CARD) | changed
+    write_json(entry / CARD, found)
+    write_manifest(entry, found["digest"])

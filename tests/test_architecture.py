@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "speciate"
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"differing", "errors", "hardware", "storage", "remembered", "progress"}),
+    frozenset({"differing", "errors", "hardware", "storage", "remembered", "progress", "untrusted"}),
     frozenset({"recipe", "records"}),
     frozenset({"niches", "models"}),
     frozenset({"data", "train", "evals"}),
@@ -26,6 +26,8 @@ WITHIN_A_LAYER = {
     ("differing", "storage"),
     ("storage", "errors"),
     ("remembered", "storage"),
+    ("untrusted", "errors"),
+    ("untrusted", "storage"),
     ("cli", "endings"),
     ("cli", "browse"),
 }

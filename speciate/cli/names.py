@@ -12,8 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from speciate import storage
+from speciate.untrusted import MOST_BYTES, read_plain
 
-MOST_BYTES = 16 * 2**20
 Names = Callable[[], Iterable[str]]
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -51,7 +51,7 @@ def species() -> Iterator[str]:
     named = {(path.parent.name, path.name) for path in registry.glob("aliases/*/*")}
     for path in registry.glob("entries/*/card.json"):
         try:
-            card = json.loads(storage.read_plain(path, MOST_BYTES))
+            card = json.loads(read_plain(path, MOST_BYTES))
             named.add((str(card["species"]), str(card["version"])))
         except (OSError, ValueError, LookupError, TypeError):
             continue

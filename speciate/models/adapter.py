@@ -18,6 +18,7 @@ from speciate.models.base import BaseSource, memory_digest
 from speciate.models.kinds import unfit
 from speciate.models.sparse import always_checked, check_places
 from speciate.storage import canonical_json, digest_file, digest_json, read_json
+from speciate.untrusted import MOST_BYTES
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-MOST_BYTES = 16 * 2**20
 MOST_NUMBER = 3.4e38
 UNORDERED = ("target_modules", "exclude_modules")
 """Sets to PEFT, which writes them in the order that Python's random hashing gives."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from speciate.errors import InputError, StorageError
 from speciate.records.cards import DIGEST, SPECIES
 from speciate.registry import places
-from speciate.storage import disk_errors, is_folder, read_plain, sync_folder
+from speciate.storage import disk_errors, sync_folder
+from speciate.untrusted import is_folder, read_plain
 
 MOST_BYTES = 128
 WORD = r"[a-z][a-z0-9-]{0,63}"

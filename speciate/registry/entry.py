@@ -18,25 +18,14 @@ from speciate.errors import InputError, StorageError
 from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
 from speciate.records import Card
 from speciate.records.cards import CARDS
-from speciate.storage import (
-    canonical_json,
-    digest,
-    digest_file,
-    digest_json,
-    indented_json,
-    parsed,
-    read_plain,
-    shown,
-    unreadable,
-)
+from speciate.storage import canonical_json, digest, digest_file, digest_json, indented_json, parsed, shown, unreadable
+from speciate.untrusted import MOST_BYTES, read_plain
 
 CARD, README, MANIFEST, SIGNATURE = "card.json", "README.md", "manifest.json", "signature.json"
 CONTENT = (WEIGHTS, CONFIG, CARD, README)
 ENTRY_FILES = frozenset({*CONTENT, MANIFEST})
-MOST_BYTES = 16 * 2**20
-"""A card, configuration or text that is larger is none."""
 MOST_DEEP = 64
-"""And a card that is nested deeper; who walks through a recipe calls itself for each level."""
+"""A card that is nested deeper is none; who walks through a recipe calls itself for each level."""
 
 
 def entry_name(digest: str) -> str:

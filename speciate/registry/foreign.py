@@ -12,9 +12,10 @@ from speciate.errors import InputError, StorageError
 from speciate.models.adapter import CONFIG, WEIGHTS, canonical_config
 from speciate.models.contents import Contents, check_finite, check_speaks, contents
 from speciate.records.cards import UNKNOWN
-from speciate.registry.entry import MOST_BYTES, README, is_plain
+from speciate.registry.entry import README, is_plain
 from speciate.registry.readme import metadata
 from speciate.storage import read_json, write_json
+from speciate.untrusted import MOST_BYTES
 
 MOST_METADATA = 64 * 2**10
 MOST_DEPTH = 20

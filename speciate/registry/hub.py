@@ -19,11 +19,12 @@ from speciate.progress import Progress
 from speciate.records import Card
 from speciate.records.exchange import Moved
 from speciate.registry import received, signing, store
-from speciate.registry.entry import CARD, CONTENT, MANIFEST, MOST_BYTES, README, SIGNATURE, check, entry_name
+from speciate.registry.entry import CARD, CONTENT, MANIFEST, README, SIGNATURE, check, entry_name
 from speciate.registry.pull import fetching
 from speciate.registry.received import WEIGHTS_BYTES, Policy
 from speciate.registry.remotes import GOES_ON
 from speciate.storage import digest_file, disk_errors
+from speciate.untrusted import MOST_BYTES
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

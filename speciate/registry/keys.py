@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from speciate.errors import InputError, NotFound
 from speciate.records.cards import SPECIES
-from speciate.storage import digest, disk_errors, expanded, home, read_plain, sync_folder, write_bytes
+from speciate.storage import digest, disk_errors, expanded, home, sync_folder, write_bytes
+from speciate.untrusted import read_plain
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey

@@ -16,9 +16,10 @@ from speciate.records.base import Record
 from speciate.records.cards import DIGEST, Card
 from speciate.records.exchange import Moved
 from speciate.registry import aliases, places, signing, store
-from speciate.registry.entry import CARD, CONTENT, MANIFEST, MOST_BYTES, SIGNATURE, check, manifest_digest, read_card
+from speciate.registry.entry import CARD, CONTENT, MANIFEST, SIGNATURE, check, manifest_digest, read_card
 from speciate.registry.signing import Signed
 from speciate.storage import parsed
+from speciate.untrusted import MOST_BYTES
 
 WEIGHTS_BYTES = 16 * 2**30
 """Weights that are larger are only taken where it is asked for."""

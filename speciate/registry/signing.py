@@ -20,7 +20,8 @@ from speciate.records.base import Record
 from speciate.records.cards import DIGEST
 from speciate.registry import keys, places
 from speciate.registry.entry import SIGNATURE, check, is_plain, manifest_digest
-from speciate.storage import canonical_json, digest, disk_errors, indented_json, parsed, read_plain, sync_folder
+from speciate.storage import canonical_json, digest, disk_errors, indented_json, parsed, sync_folder
+from speciate.untrusted import read_plain
 
 DOMAIN = "speciate registry entry, signature 1"
 MOST_BYTES = 4096

@@ -9,7 +9,8 @@ from pathlib import Path
 from speciate.errors import StorageError
 from speciate.records.cards import MOST_VERSIONS
 from speciate.registry import places
-from speciate.storage import is_folder, read_plain, write_text
+from speciate.storage import write_text
+from speciate.untrusted import is_folder, read_plain
 
 MOST_BYTES = 16
 
