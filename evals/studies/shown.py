@@ -143,31 +143,42 @@ def figure(grid: Grid, summary: dict[str, Any]) -> str:
 
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter
 
     with mpl.rc_context({"svg.hashsalt": "speciate", "svg.fonttype": "none", "font.size": 9}):
         drawing = Figure(figsize=(8, 5.2), layout="constrained")
         axes = drawing.subplots()
         marks = "osD^v<>pPXh*dHs8"
-        colours = [mpl.colormaps["tab20"](place) for place in range(20)]
+        # Ten colours that can be told from white; marks tell apart what shares one.
+        colours = [mpl.colormaps["tab10"](place) for place in range(10)]
         for number, (name, one) in enumerate(summary["methods"].items()):
             points = sorted(one["points"], key=lambda each: each["learning_rate"])
             gains = [100 * each["gain"] for each in points]
             losses = [100 * each["forgetting"] for each in points]
             colour = "black" if name == grid.reference else colours[number % len(colours)]
             axes.plot(losses, gains, marker=marks[number % len(marks)], color=colour, lw=1, ms=5, label=name)
-            low = [100 * (each["forgetting"] - each["forgetting_ci95"][0]) for each in points]
-            high = [100 * (each["forgetting_ci95"][1] - each["forgetting"]) for each in points]
-            axes.errorbar(losses, gains, xerr=[low, high], fmt="none", ecolor=colour, alpha=0.35, lw=0.8)
+            across, up = (beside(points, what) for what in ("forgetting", "gain"))
+            axes.errorbar(losses, gains, xerr=across, yerr=up, fmt="none", ecolor=colour, alpha=0.4, lw=0.8)
         axes.axhline(100 * summary["gain"], color="grey", lw=0.8, ls=":")
         axes.set_xscale("symlog", linthresh=1)
+        axes.xaxis.set_major_locator(FixedLocator([-10, -3, -1, 0, 1, 3, 10, 30, 100]))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.set_xlabel("forgetting in points, with 95% intervals (linear below 1, then logarithmic)")
-        axes.set_ylabel("gain on the niche in points")
+        axes.set_ylabel("gain on the niche in points, with 95% intervals")
         axes.set_title(f"{summary['title']}: {len(summary['seeds'])} seeds")
         axes.grid(visible=True, lw=0.3)
         axes.legend(fontsize=8, loc="lower right")
         written = io.StringIO()
         drawing.savefig(written, format="svg", metadata={"Date": None})
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+
+
+def beside(points: list[dict[str, Any]], what: str) -> list[list[float]]:
+    """How far the ends of each interval are below and above, in points."""
+    return [
+        [100 * abs(each[what] - each[f"{what}_ci95"][end]) for each in points]
+        for end in (0, 1)
+    ]  # fmt: skip
 
 
 def readme(summary: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ MEANING: dict[Choice, str] = {"checkpoint": "Checkpoint", "strength": "Strength"
 def told(name: Choice, chosen: Chosen) -> str:
     """One choice in one line."""
     without = f"; no development items of {', '.join(chosen.without[:5])}" if chosen.without else ""
-    return f"{place(name, chosen.taken)} of {len(chosen.trials)} tried: {chosen.why}; {figures(chosen.taken)}{without}"
+    taken = f"{place(name, chosen.taken)}, of {len(chosen.trials)} that were tried"
+    return f"{taken}: {chosen.why}; {figures(chosen.taken)}{without}"
 
 
 def place(name: Choice, trial: Trial) -> str:

@@ -13,7 +13,10 @@ from speciate.reports.page import render_page
 def test_a_run_says_what_was_taken_and_why() -> None:
     record = run_record(chosen={"strength": chosen()})
     shown = " ".join(terminal.text(terminal.render_run(record)).split())
-    assert "Strength 0.9 of 3 tried: the strongest whose forgetting on development items is below the bound" in shown
+    assert (
+        "Strength 0.9, of 3 that were tried: the strongest whose forgetting on development items is below the bound"
+        in shown
+    )
     assert "+67.5 points gained on 100 items, lost 2.0 points on 380 items, 95% sure of less than 3.0" in shown
     assert "no development items of harness_task" in shown
     assert RunRecord.model_validate(json.loads(json.dumps(record.document()))) == record
