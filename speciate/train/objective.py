@@ -18,7 +18,7 @@ from speciate.train.divergence import KlGuard, kl_to_base
 from speciate.train.encoding import IGNORED, Encoded
 from speciate.train.logits import adapter_off, logits_at
 from speciate.train.stability import PATIENCE, Watch
-from speciate.train.token_losses import TokenLoss, among_others, entropy, nll
+from speciate.train.token_losses import TokenLoss, each_token
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 NAMED = 16
 """Rows that a message names."""
+SCORED_AT_ONCE = 2**28
+"""Bytes of logits up to which a batch on a CPU is scored here: the head that TRL folds into the loss scores every token
+there, prompts and padding too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
         ) -> Any:
             if not model.training:
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            if loss.kind in WHOLE_LOGITS:
+            if loss.kind in WHOLE_LOGITS or self.small(inputs):
                 found = self.from_logits(model, inputs, num_items_in_batch)
             else:
                 found: Any = super().compute_loss(model, inputs, False, num_items_in_batch)
@@ -81,20 +85,27 @@ def guarded(objective: Objective) -> "type[SFTTrainer]":
             self.parts.append(found.detach())
             return found
 
+        def small(self, inputs: dict[str, Any]) -> bool:
+            """Whether scoring the tokens that count is quicker than TRL's head, and has room."""
+            counted: Any = inputs["labels"] != IGNORED
+            if counted.device.type != "cpu" or "attention_mask" not in inputs or self.aux_loss_enabled:
+                return False
+            head: Any = self.accelerator.unwrap_model(self.model).get_output_embeddings()
+            return int(counted.sum()) * len(head.weight) * torch.float32.itemsize <= SCORED_AT_ONCE
+
         def from_logits(
             self, model: Any, inputs: dict[str, Any], tokens: "torch.Tensor | int | None"
         ) -> "torch.Tensor":
-            """The losses that need to know of other words; what TRL's fused head gives does not suffice for them."""
+            """The loss of the tokens that count; losses that need to know of other words can be had in no other way."""
             labels = inputs["labels"][:, 1:]
             counted = labels != IGNORED
             given = {name: value for name, value in inputs.items() if name != "labels"}
             plain: Any = self.accelerator.unwrap_model(model)
             base = adapter_off(plain, given, counted) if loss.kind == "mask-target" else None
             logits, targets = logits_at(model, plain, given, counted), labels[counted]
-            each = entropy(logits, targets, loss.words) if base is None else nll(logits, targets)
-            if base is not None:
-                each = each + loss.weight * among_others(logits, base, targets)
-            found = each.sum() / torch.as_tensor(counted.sum() if tokens is None else tokens).clamp(min=1)
+            found = each_token(loss, logits, targets, base).sum() / torch.as_tensor(
+                counted.sum() if tokens is None else tokens
+            ).clamp(min=1)
             # The number of tokens is that of all processes, whose gradients are averaged.
             shared = self.args.average_tokens_across_devices and tokens is not None
             return found * self.accelerator.num_processes if shared else found

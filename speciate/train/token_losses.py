@@ -1,8 +1,7 @@
-"""What each token of an answer counts in the loss, beside plain likelihood: small functions of tensors.
+"""What each token of an answer counts in the loss: small functions of tensors.
 
 `logits` are (tokens, vocabulary), a row for each token that counts, and `targets` (tokens) the tokens themselves; what
-comes back is (tokens), in nats. A word may be impossible (logit -inf), and there may be no tokens at all. That tokens
-count alike, or by their own probability (DFT), is TRL's own loss.
+comes back is (tokens), in nats. A word may be impossible (logit -inf), and there may be no tokens at all.
 """
 
 import math
@@ -40,6 +39,13 @@ def nll(logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
     return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
 
 
+def by_probability(logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+    """-p(y) ln p(y) of each token, the first p(y) without gradient (DFT, Wu et al. 2025, arXiv 2508.05629)."""
+    plain = nll(logits, targets)
+    weights = (-plain.detach()).exp()
+    return (weights * plain).where(weights != 0, 0.0)
+
+
 def unsure(logits: "torch.Tensor", words: int) -> "torch.Tensor":
     """H(p') / ln k of each token, in [0, 1] and without gradient, p' being the probabilities of the k = `words`
     likeliest words among each other: 0 where the model is sure, 1 where they are all alike.
@@ -75,6 +81,21 @@ def among_others(logits: "torch.Tensor", base: "torch.Tensor", targets: "torch.T
 
     held, said = without(base.detach()), without(logits)
     return (held.exp() * (held - said)).sum(dim=-1)
+
+
+def each_token(
+    loss: TokenLoss, logits: "torch.Tensor", targets: "torch.Tensor", base: "torch.Tensor | None" = None
+) -> "torch.Tensor":
+    """The loss of each token; `base` are the base's logits, which mask-target needs."""
+    match loss.kind:
+        case "dft":
+            return by_probability(logits, targets)
+        case "entropy":
+            return entropy(logits, targets, loss.words)
+        case "mask-target" if base is not None:
+            return nll(logits, targets) + loss.weight * among_others(logits, base, targets)
+        case _:
+            return nll(logits, targets)
 
 
 def selected(

@@ -16,6 +16,7 @@ from speciate.models.attaching import attach
 from speciate.models.base import load_model
 from speciate.models.shape import LoraShape
 from speciate.storage import read_json
+from speciate.train import objective
 from speciate.train.checkpoints import newest
 from speciate.train.divergence import KlGuard
 from speciate.train.encoding import IGNORED, Encoded
@@ -24,6 +25,7 @@ from speciate.train.sft import Step
 from speciate.train.token_losses import TokenLoss, among_others, entropy, nll
 
 LOSSES = [
+    TokenLoss(),
     TokenLoss("dft"),
     TokenLoss("entropy"),
     TokenLoss("selective", threshold=398.0),
@@ -65,6 +67,7 @@ def test_a_step_makes_the_mean_over_its_tokens_small(bench: Bench, tmp_path: Pat
             base, _ = by_hand(bench, model)
         plain = nll(logits, targets)
         each = {
+            "nll": plain,
             "dft": plain * (-plain).exp(),
             "entropy": entropy(logits, targets, 20),
             "selective": plain[(nll(base, targets).exp() <= loss.threshold) | (targets == 1)],
@@ -91,6 +94,19 @@ def test_two_batches_of_eight_rows_are_one_of_sixteen(
     assert steps[0].loss == pytest.approx(steps[1].loss, rel=1e-5)
     for name, tensor in trainable(large.model).items():
         assert torch.allclose(tensor, trainable(parts.model)[name], atol=1e-4), name
+
+
+@pytest.mark.parametrize("kind", ["nll", "dft", "selective"])
+def test_what_is_scored_here_and_what_is_scored_by_trl_is_one_loss(
+    bench: Bench, tmp_path: Path, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[float]] = []
+    for limit in (objective.SCORED_AT_ONCE, 0):
+        monkeypatch.setattr(objective, "SCORED_AT_ONCE", limit)
+        steps: list[Step] = []
+        bench.train(tmp_path / str(limit), loss=TokenLoss(kind), on_step=steps.append)
+        found.append([step.loss for step in steps])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.kind)
