@@ -59,6 +59,7 @@ class CellRecord(BaseModel):
     """Share of the development items of the niche."""
     steps: int = 0
     trained_tokens_per_second: float = 0.0
+    threads: int = 0
     seconds: dict[str, float] = Field(default_factory=dict[str, float])
     versions: dict[str, str] = Field(default_factory=dict[str, str])
 
@@ -83,10 +84,14 @@ def key_of(recipe: Path, cell: Cell) -> str:
     return digest_json([load_recipe(recipe).source.values, list(cell.overrides)])
 
 
-def run(recipe: Path, cell: Cell, work: Path) -> tuple[CellRecord, Bench | None]:
+def run(recipe: Path, cell: Cell, work: Path, threads: int) -> tuple[CellRecord, Bench | None]:
     """Run a cell to its end, in `work`. Raises RuntimeError with the message of a run that failed."""
     folder = work / "runs" / cell.name
-    environment = os.environ | {"SPECIATE_HOME": str(work / "home"), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | {
+        "SPECIATE_HOME": str(work / "home"),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": str(threads),
+    }
     command = [sys.executable, "-c", "from speciate.cli import main; main()", "train", str(recipe), "--json"]
     command += ["--out", str(folder), *(part for change in cell.overrides for part in ("--set", change))]
     resumed = ["--resume"] if (folder / "start.json").exists() else []
@@ -97,6 +102,7 @@ def run(recipe: Path, cell: Cell, work: Path) -> tuple[CellRecord, Bench | None]
         "learning_rate": cell.rate,
         "seed": cell.seed,
         "asked": key,
+        "threads": threads,
     }
     try:
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -3,16 +3,20 @@ they gain the same.
 
     uv run python evals/studies/forgetting.py
     uv run python evals/studies/forgetting.py --methods full lora kl-self --seeds 0
+    uv run python evals/studies/forgetting.py --jobs 2
     uv run python evals/studies/forgetting.py --only-show
 
-Runs what is missing: after a kill it goes on in the midst of the run that was stopped. A cell whose recipe has changed
-is run again. Figure, table and `summary.json` are made anew after every cell from all cells that are there.
+Runs what is missing: after a kill it goes on in the midst of the runs that were stopped. A cell whose recipe
+has changed is run again. Figure, table and `summary.json` are made anew after every cell from all cells that are there.
 """
 
 import argparse
+import os
 import sys
 import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Lock
 
 from cells import Bench, CellRecord, keep, key_of, run
 from filelock import FileLock, Timeout
@@ -34,20 +38,31 @@ def records(out: Path, recipe: Path, wanted: list[Cell]) -> dict[str, CellRecord
     return found
 
 
-def run_missing(grid: Grid, wanted: list[Cell], out: Path, work: Path) -> None:
-    """Run each cell that is not there."""
+def run_missing(grid: Grid, wanted: list[Cell], out: Path, work: Path, jobs: int) -> None:
+    """Run each cell that is not there, so many at a time. What one that failed raises is raised at the end."""
     recipe = ROOT / grid.recipe
-    for number, cell in enumerate(wanted, 1):
-        if cell.name in records(out, recipe, [cell]):
-            continue
+    there = records(out, recipe, wanted)
+    missing = [cell for cell in wanted if cell.name not in there]
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    keeping = Lock()
+
+    def one(number: int, cell: Cell) -> None:
         started = time.monotonic()
-        record, bench = run(recipe, cell, work)
-        if bench:
-            hold(out / "items.json", bench)
-        keep(out / "cells" / f"{cell.name}.json", record)
+        record, bench = run(recipe, cell, work, threads)
         took = time.monotonic() - started
-        print(f"{number} of {len(wanted)}: {cell.name}, {record.ended} in {took:.0f} s", flush=True)
-        show(grid, out, records(out, recipe, list(cells(grid))))
+        with keeping:
+            if bench:
+                hold(out / "items.json", bench)
+            keep(out / "cells" / f"{cell.name}.json", record)
+            print(f"{number} of {len(missing)}: {cell.name}, {record.ended} in {took:.0f} s", flush=True)
+            show(grid, out, records(out, recipe, list(cells(grid))))
+
+    with ThreadPoolExecutor(jobs) as at_work:
+        doing = [at_work.submit(one, number, cell) for number, cell in enumerate(missing, 1)]
+        done, _ = wait(doing, return_when=FIRST_EXCEPTION)
+        at_work.shutdown(cancel_futures=True)
+    for each in done:
+        each.result()
 
 
 def hold(path: Path, bench: Bench) -> None:
@@ -68,6 +83,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / ".cache/study", help="runs that have not ended; a home")
     parser.add_argument("--methods", nargs="*", help="only these of the grid")
     parser.add_argument("--seeds", nargs="*", type=int, help="only these of the grid")
+    parser.add_argument("--jobs", type=int, default=1, help="cells at a time, which share the cores")
     parser.add_argument("--only-show", action="store_true", help="make figure and table anew")
     given = parser.parse_args()
     grid = read_grid(given.grid)
@@ -82,7 +98,7 @@ def main() -> None:
     try:
         with FileLock(given.work / ".lock", timeout=0):
             if not given.only_show:
-                run_missing(grid, wanted, given.out, given.work)
+                run_missing(grid, wanted, given.out, given.work, given.jobs)
             show(grid, given.out, records(given.out, ROOT / grid.recipe, list(cells(grid))))
     except Timeout:
         sys.exit(f"another process runs the study in {given.work}")
