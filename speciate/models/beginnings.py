@@ -16,8 +16,8 @@ DAMPING = 0.01
 """Of a covariance, as a fraction of its mean diagonal, doubled until it can be inverted; CorDA's own value."""
 INVERSE_ERROR = 0.05
 FLOOR = 1e-4
-"""What contrast takes for the least that general inputs have in a direction, as a fraction of their mean: less of it, and
-a direction that few general rows happened to touch seems free.
+"""What contrast takes for the least that general inputs have in a direction, as a fraction of their mean. With less, a
+direction seems free that few of the rows looked at happen to touch.
 """
 GAMMA = 16.0
 """LoRA-GA's; its authors' value."""

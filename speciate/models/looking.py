@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from speciate.models.base import CausalLM
 
 
+READ_TOGETHER = 16
+"""Rows."""
+
+
 class Row(Protocol):
     """One training row."""
 
@@ -35,24 +39,34 @@ def some(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
 
 def covariances(model: "CausalLM", modules: Mapping[str, Any], rows: Sequence[Row]) -> "dict[str, torch.Tensor]":
     """Of each module the mean over rows of X^T X in float64, X being its inputs (tokens, features) over their largest
-    size: rows of large activations would drown the others.
+    size: rows of large activations would drown the others. Rows of one length are read together, and share that size
+    where the module is given their tokens without telling rows apart.
     """
     import torch
 
     sums: dict[str, torch.Tensor] = {}
+    last: tuple[torch.Tensor, torch.Tensor] | None = None
+    """Queries, keys and values are made of the same inputs, one after the other."""
+
+    def product_of(inputs: "torch.Tensor") -> "torch.Tensor":
+        seen = _exact(inputs.detach())
+        apart = seen if seen.ndim > 2 else seen[None]
+        size = apart.abs().flatten(1).amax(dim=1).clamp(min=1e-12)
+        flat = (apart / size.reshape(-1, *[1] * (apart.ndim - 1))).flatten(0, -2)
+        return flat.T @ flat / len(rows)
 
     def watching(name: str) -> Any:
         def look(_: Any, inputs: tuple["torch.Tensor", ...], __: Any) -> None:
-            seen = _exact(inputs[0].detach().flatten(0, -2))
-            seen = seen / seen.abs().max().clamp(min=1e-12)
-            product = seen.T @ seen / len(rows)
-            sums[name] = sums[name] + product if name in sums else product
+            nonlocal last
+            if last is None or last[0] is not inputs[0]:
+                last = (inputs[0], product_of(inputs[0]))
+            sums[name] = sums[name] + last[1] if name in sums else last[1]
 
         return look
 
     with torch.no_grad(), _hooked({module: watching(name) for name, module in modules.items()}):
-        for row in rows:
-            model(input_ids=_batch(model, row.input_ids), use_cache=False)
+        for together in _of_one_length(rows):
+            model(input_ids=_batch(model, [row.input_ids for row in together]), use_cache=False)
     return sums
 
 
@@ -81,7 +95,7 @@ def gradients(model: "CausalLM", modules: Mapping[str, Any], rows: Sequence[Row]
     hooks = {embeddings: follow} | {module: watching(name) for name, module in modules.items()}
     with torch.enable_grad(), _hooked(hooks):
         for row in rows:
-            ids, labels = _batch(model, row.input_ids), _batch(model, row.labels)
+            ids, labels = _batch(model, [row.input_ids]), _batch(model, [row.labels])
             loss: Any = model(input_ids=ids, labels=labels, use_cache=False).loss
             loss.backward()
     return sums
@@ -92,10 +106,22 @@ def _exact(values: "torch.Tensor") -> "torch.Tensor":
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
-def _batch(model: "CausalLM", tokens: Sequence[int]) -> "torch.Tensor":
+def _of_one_length(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows in groups of one length, each of no more than READ_TOGETHER."""
+    groups: dict[int, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(len(row.input_ids), []).append(row)
+    return [
+        group[start : start + READ_TOGETHER]
+        for _, group in sorted(groups.items())
+        for start in range(0, len(group), READ_TOGETHER)
+    ]
+
+
+def _batch(model: "CausalLM", rows: Sequence[Sequence[int]]) -> "torch.Tensor":
     import torch
 
-    return torch.tensor([list(tokens)], device=model.device)
+    return torch.tensor([list(row) for row in rows], device=model.device)
 
 
 @contextlib.contextmanager

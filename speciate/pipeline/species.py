@@ -94,14 +94,9 @@ class Run:
             parts = self.parts(rows, verifier)
             contamination = self.contamination(rows, parts)
             base = self.evaluation("base", model, tokenizer, parts)
-            attached = attach(
-                model,
-                self.lora(),
-                self.setting.source,
-                self.recipe.seed,
-                material.niche,
-                material.looked_at(self.recipe.lora),
-            )
+            with self.folder.timed("attach"), self.progress.phase("attaching the adapter"):
+                given = (material.niche, material.looked_at(self.recipe.lora))
+                attached = attach(model, self.lora(), self.setting.source, self.recipe.seed, *given)
             untrained = weights_digest(attached)
             training = self.training(rows, verifier)
             guard = training.guard(material)
