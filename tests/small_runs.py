@@ -21,6 +21,8 @@ SMALL = {
     "train.batch_size": "16",
     "train.checkpoint_every": "4",
     "train.learning_rate": "5e-3",
+    "train.lora.init_rows": "16",
+    "train.lora.init_texts": "4",
     "guard.replay": "0.2",
     "evals.general_items": "5",
     "gates.min_gain": "-1",
