@@ -21,6 +21,8 @@ SMALL = {
     "train.batch_size": "16",
     "train.checkpoint_every": "4",
     "train.learning_rate": "5e-3",
+    "train.lora.r": "16",
+    "train.lora.alpha": "32",
     "train.lora.init_rows": "16",
     "train.lora.init_texts": "4",
     "guard.replay": "0.2",
